@@ -1,0 +1,69 @@
+"""Figures of the pages: one palette, one style, labelled axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+"""Eight colours that stay apart for colour-blind readers. Source: Okabe and Ito, Color Universal Design, 2008."""
+
+GREY = "#7F7F7F"
+"""For what is context and not data: rules, notes, the rest."""
+
+
+def axes(
+    title: str, xlabel: str, ylabel: str = "", *, width: float = 7.0, height: float = 3.5, log_x: bool = False
+) -> tuple[Figure, Axes]:
+    """A figure with one set of axes in the workbook's style.
+
+    ``title`` states the finding; ``xlabel`` and ``ylabel`` carry the units. ``width`` and ``height`` in inches.
+    """
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    style = {
+        "axes.prop_cycle": cycler(color=list(PALETTE)),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": "medium",
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+        "font.size": 10,
+    }
+    with plt.rc_context(style):
+        fig, ax = plt.subplots(figsize=(width, height), layout="constrained")
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        if log_x:
+            ax.set_xscale("log")
+    return fig, ax
+
+
+def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, log_x: bool = False) -> Figure:
+    """One row a group: every value as a point, the median as a line, the middle half as a bar.
+
+    ``groups``: name of the group to its values, all in the unit that ``xlabel`` names. An empty group keeps its row.
+    """
+    fig, ax = axes(title, xlabel, height=1.2 + 0.5 * max(1, len(groups)), log_x=log_x)
+    for row, values in enumerate(groups.values()):
+        if not len(values):
+            continue
+        colour = PALETTE[row % (len(PALETTE) - 2)]
+        low, median, high = np.percentile(np.asarray(values, dtype=float), [25, 50, 75])
+        ax.plot([low, high], [row, row], color=colour, linewidth=9, alpha=0.35, solid_capstyle="butt")
+        ax.plot([median, median], [row - 0.25, row + 0.25], color=colour, linewidth=2.5)
+        # Points fan out by their order in the run, so that equal values and trends stay visible.
+        offsets = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot(values, row + offsets, "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    if not log_x:
+        ax.set_xlim(left=0)
+    return fig
