@@ -84,3 +84,15 @@ class EngineError(WorkbookError):
 
 class LlamaCppMissing(WorkbookError):
     """llama-cpp-python is not installed: this is a light set-up."""
+
+
+class BadExercise(WorkbookError):
+    """There is no exercise of that number, or the file that holds it is wrong."""
+
+
+class BadPage(WorkbookError):
+    """A page cannot be read, does not exist, or holds what a stored page must not."""
+
+
+class SiteFailed(WorkbookError):
+    """The site was not built, or not without warnings."""

@@ -1,0 +1,175 @@
+"""The pages of the workbook, in reading order, and what each says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbook import paths
+from workbook.errors import BadPage
+
+PARTS = {
+    "": "Start",
+    "1_theory": "Theory",
+    "2_apis": "APIs",
+    "3_hardware": "Hardware",
+    "4_benchmarks": "Benchmarks",
+    "5_analysis": "Analysis",
+}
+"""Folder under ``notebooks/`` -> the heading its pages stand under."""
+
+LEVELS = ("beginner", "intermediate", "advanced")
+
+FILE_NAME = re.compile(r"(\d\d)_[a-z0-9_]+\.ipynb")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page. ``minutes`` is the reader's time; ``ram_gb`` (10^9 bytes) and ``download_mb`` (10^6) are budgets.
+
+    ``engine``: "embedded" (the page opens the model itself) or "any" (it takes what ``connect()`` finds),
+    else the name of the one engine that the page is about.
+    """
+
+    path: Path
+    link: str
+    number: str
+    title: str
+    aim: str
+    engine: str
+    minutes: float
+    ram_gb: float
+    download_mb: float
+    level: str
+
+    @property
+    def part(self) -> str:
+        """The heading this page stands under."""
+        folder = self.link.rpartition("/")[0]
+        return PARTS.get(folder, folder)
+
+
+def pages(folder: Path | None = None) -> list[Page]:
+    """Every page under ``folder`` (the checkout's ``notebooks/``), in the order of their numbers.
+
+    Raises BadPage for a notebook that cannot be read or that does not state its budget.
+    """
+    folder = folder or paths.notebooks()
+    found = [path for path in folder.rglob("*.ipynb") if FILE_NAME.fullmatch(path.name) and not _hidden(path, folder)]
+    return sorted((read(path, folder) for path in found), key=lambda page: (page.number, page.link))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def read(path: Path, folder: Path) -> Page:
+    """What the notebook at ``path`` says of itself. Raises BadPage."""
+    link = path.relative_to(folder).as_posix()
+    try:
+        notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        head = header(notebook)
+        stated = notebook["metadata"]["workbook"]
+        title, aim = title_and_aim(head)
+        return Page(
+            path=path, link=link, number=path.name[:2], title=title, aim=aim, engine=str(stated["engine"]),
+            minutes=float(stated["minutes"]), ram_gb=float(stated["ram_gb"]),
+            download_mb=float(stated["download_mb"]), level=str(stated.get("level", LEVELS[0])),
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise BadPage(f"{link} cannot be read as a page: {error}.") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadPage(
+            f"{link} lacks {error}: its metadata need workbook.engine, minutes, ram_gb and download_mb."
+        ) from None
+
+
+def source(cell: dict[str, Any]) -> str:
+    """A cell's text; a notebook file may hold it as one string or as a list of lines."""
+    text = cell["source"]
+    return text if isinstance(text, str) else "".join(text)
+
+
+def header(notebook: dict[str, Any]) -> str:
+    """The Markdown before the first code cell."""
+    texts = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            break
+        texts.append(source(cell))
+    return "\n\n".join(texts)
+
+
+def title_and_aim(head: str) -> tuple[str, str]:
+    """The title, and the paragraph after it on one line. Raises ValueError where one is missing."""
+    title = re.match(r"\s*#\s+(\S.*)", head)
+    if not title:
+        raise ValueError("it does not begin with '# Title'")
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", head[title.end() :]) if block.strip()]
+    if not blocks or blocks[0].startswith(("#", "*Time", "- ")):
+        raise ValueError("no paragraph after the title says what the page is for")
+    return title.group(1).strip(), " ".join(blocks[0].split())
+
+
+def select(every: Sequence[Page], wanted: Sequence[str]) -> list[Page]:
+    """The pages that ``wanted`` names by number ("11"), file name or path; all of them for no name.
+
+    Raises BadPage for a name that fits none.
+    """
+    if not wanted:
+        return list(every)
+    chosen = []
+    for name in wanted:
+        stem = Path(name).name.removesuffix(".ipynb")
+        fits = [page for page in every if stem in (page.number, page.path.stem)]
+        if not fits:
+            raise BadPage(f"There is no page {name!r}. Pages: {', '.join(page.number for page in every)}.")
+        chosen += fits
+    return [page for page in every if page in chosen]
+
+
+def ram(page: Page) -> str:
+    """The page's memory budget in words."""
+    return f"{page.ram_gb:g} GB"
+
+
+def download(page: Page) -> str:
+    """The page's download budget in words."""
+    return f"{page.download_mb:g} MB" if page.download_mb else "none"
+
+
+@dataclass(frozen=True)
+class MapTable:
+    """The map of pages: a table with links where Markdown is shown, aligned text elsewhere."""
+
+    pages: tuple[Page, ...]
+
+    def _repr_markdown_(self) -> str:
+        rows = ["| Page | After it you know | Minutes | RAM | Level |", "|---|---|--:|--:|---|"]
+        for page in self.pages:
+            aim = first_sentence(page.aim).replace("|", "\\|")
+            name = f"[{page.number} {page.title}]({page.link})"
+            rows.append(f"| {name} | {aim} | {page.minutes:g} | {ram(page)} | {page.level} |")
+        return "\n".join(rows)
+
+    def __repr__(self) -> str:
+        wide = max((len(page.title) for page in self.pages), default=0)
+        return "\n".join(
+            f"{page.number}  {page.title:<{wide}}  {page.minutes:>3g} min  {ram(page):>6}  {page.level}"
+            for page in self.pages
+        )
+
+
+def first_sentence(text: str) -> str:
+    """``text`` up to its first full stop, question or exclamation mark."""
+    end = re.search(r"[.!?](?=\s+[A-Z]|$)", text)
+    return text[: end.end()] if end else text
+
+
+def map_table(every: Iterable[Page] | None = None) -> MapTable:
+    """The map of all pages, with links as page 00 needs them: relative to ``notebooks/``."""
+    return MapTable(tuple(pages() if every is None else every))
