@@ -1,0 +1,107 @@
+"""llama.cpp's library, quiet: its log lines are kept and shown on demand."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from workbook.errors import BadOption, LlamaCppMissing
+
+_ERROR, _DEBUG = 3, 4  # GGML_LOG_LEVEL_*
+_LINES: deque[tuple[int, str]] = deque(maxlen=5000)  # llama.cpp logs per process: so do we
+
+
+@dataclass(frozen=True)
+class Build:
+    """Which llama.cpp this is. ``system_info``: the instruction sets it uses here, as it prints them."""
+
+    version: str
+    system_info: str
+    gpu_offload: bool
+
+
+@cache
+def library() -> Any:
+    """The ``llama_cpp`` package, its log redirected to ``log()``.
+
+    Raises LlamaCppMissing in a light set-up.
+    """
+    try:
+        import llama_cpp
+    except ImportError:
+        raise LlamaCppMissing(
+            "this needs llama-cpp-python, which a light set-up leaves out. "
+            "To add it (a C++ compiler and about 8 minutes): make lab. All other pages run on Ollama."
+        ) from None
+    llama_cpp.llama_log_set(_keep_callback(llama_cpp), ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+@cache
+def _keep_callback(llama_cpp: Any) -> Any:
+    # Cached, because llama.cpp keeps the pointer for as long as the process lives.
+    def keep(level: int, text: bytes, _user_data: object) -> None:
+        if level != _DEBUG:
+            _LINES.append((level, text.decode("utf-8", "replace")))
+
+    return llama_cpp.llama_log_callback(keep)
+
+
+def log(last: int | None = None) -> str:
+    """What llama.cpp has logged in this process: everything kept, or the ``last`` lines."""
+    lines = "".join(text for _, text in _LINES).splitlines()
+    return "\n".join(lines[-last:] if last else lines)
+
+
+def last_error() -> str:
+    """The first error of the last failure that llama.cpp logged, shortened; "" if it logged none."""
+    errors: list[str] = []
+    for level, text in reversed(_LINES):
+        if level == _ERROR:
+            errors.append(text)
+        elif errors:
+            break
+    return errors[-1].split(": ", 1)[-1].strip()[:160] if errors else ""
+
+
+@cache
+def build() -> Build:
+    """Version and instruction sets of the installed llama.cpp."""
+    lib = library()
+    return Build(
+        version=importlib.metadata.version("llama-cpp-python"),
+        system_info=lib.llama_print_system_info().decode().strip(),
+        gpu_offload=bool(lib.llama_supports_gpu_offload()),
+    )
+
+
+def buffer(size: int) -> Any:
+    """A byte buffer that C can write to."""
+    return ctypes.create_string_buffer(size)
+
+
+def ggml_type(name: str) -> int:
+    """ggml's number of a type named as in llama.cpp ("f16", "q8_0"). Raises BadOption."""
+    from gguf import GGMLQuantizationType
+
+    try:
+        return int(GGMLQuantizationType[name.upper()])
+    except KeyError:
+        raise BadOption(f"{name!r} is not a ggml type. KV caches use f16, f32, bf16, q8_0, q4_0 …") from None
+
+
+def string(fill: Callable[[Any, int], int]) -> str:
+    """The text that ``fill(buffer, size)`` writes; llama.cpp answers the length it needs, closing zero not counted."""
+    room = 256
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        n = fill(buffer, room)
+        if n < room:
+            return buffer.value.decode("utf-8", "replace")
+        room = n + 1
