@@ -96,3 +96,14 @@ class BadPage(WorkbookError):
 
 class SiteFailed(WorkbookError):
     """The site was not built, or not without warnings."""
+
+
+class PageStopped(WorkbookError):
+    """A page's execution ended before its last cell.
+
+    ``cell`` counts all cells from 1, as JupyterLab's reader does; ``kind`` is the error's own name.
+    """
+
+    def __init__(self, cell: int, kind: str, says: str) -> None:
+        super().__init__(f"cell {cell}: {kind}: {says}")
+        self.cell, self.kind, self.says = cell, kind, says
