@@ -149,7 +149,7 @@ class MapTable:
     pages: tuple[Page, ...]
 
     def _repr_markdown_(self) -> str:
-        rows = ["| Page | After it you know | Minutes | RAM | Level |", "|---|---|--:|--:|---|"]
+        rows = ["| Page | About | Minutes | RAM | Level |", "|---|---|--:|--:|---|"]
         for page in self.pages:
             aim = first_sentence(page.aim).replace("|", "\\|")
             name = f"[{page.number} {page.title}]({page.link})"

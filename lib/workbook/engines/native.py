@@ -12,7 +12,7 @@ from typing import Any
 
 from workbook.errors import BadOption, LlamaCppMissing
 
-_ERROR, _DEBUG = 3, 4  # GGML_LOG_LEVEL_*
+_DEBUG, _ERROR = 1, 4  # GGML_LOG_LEVEL_*, in ggml.h
 _LINES: deque[tuple[int, str]] = deque(maxlen=5000)  # llama.cpp logs per process: so do we
 
 
