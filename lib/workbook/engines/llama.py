@@ -102,6 +102,7 @@ class Model:
         lib = self._lib
         if not self.path.is_file():
             raise DamagedModel(f"there is no file {self.path.name!r} where the model should be.")
+        native.begin()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 2**31 - 1 if self.n_gpu_layers < 0 else self.n_gpu_layers
         self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
@@ -194,6 +195,7 @@ class Model:
             part = tokens[start : start + self.n_batch]
             ids = (self._lib.llama_token * len(part))(*part)  # named: the batch only points to it
             batch = self._lib.llama_batch_get_one(ids, len(part))
+            native.begin()
             code = self._lib.llama_decode(self._context, batch)
             if code:
                 raise EngineError(f"llama_decode failed with code {code}: {native.last_error() or 'no reason given'}.")

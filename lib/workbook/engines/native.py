@@ -12,7 +12,7 @@ from typing import Any
 
 from workbook.errors import BadOption, LlamaCppMissing
 
-_DEBUG, _ERROR = 1, 4  # GGML_LOG_LEVEL_*, in ggml.h
+_DEBUG, _ERROR, _MARK = 1, 4, -1  # GGML_LOG_LEVEL_*, in ggml.h; the mark is ours
 _LINES: deque[tuple[int, str]] = deque(maxlen=5000)  # llama.cpp logs per process: so do we
 
 
@@ -59,14 +59,19 @@ def log(last: int | None = None) -> str:
     return "\n".join(lines[-last:] if last else lines)
 
 
+def begin() -> None:
+    """Mark the start of a step that may fail, for ``last_error()``."""
+    _LINES.append((_MARK, ""))
+
+
 def last_error() -> str:
-    """The first error of the last failure that llama.cpp logged, shortened; "" if it logged none."""
+    """The first error that llama.cpp logged since ``begin()``, shortened; "" if it logged none."""
     errors: list[str] = []
     for level, text in reversed(_LINES):
+        if level == _MARK:
+            break
         if level == _ERROR:
             errors.append(text)
-        elif errors:
-            break
     return errors[-1].split(": ", 1)[-1].strip()[:160] if errors else ""
 
 
