@@ -1,0 +1,146 @@
+"""Execute one page in a kernel of its own, under a time limit, and note what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ipykernel.kernelspec
+import nbclient
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from workbook.errors import PageStopped
+
+CELL_TIMEOUT_S = 120
+START_TIMEOUT_S = 60
+
+SHOWN_ALIKE = {
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "COLUMNS": "100",
+    "LINES": "40",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the kernel warns of frozen modules at its start
+}
+"""What makes a page look the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an execution took. ``peak_rss_bytes``: the kernel with its children, not a server elsewhere."""
+
+    seconds: float
+    peak_rss_bytes: int
+
+
+class ThisPython(KernelSpecManager):  # type: ignore[misc, unused-ignore]
+    """Knows one kernel: the Python that runs this. A kernel of the same name elsewhere is another Python."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The kernel of this very environment, whatever the name."""
+        return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict())
+
+
+def reproducible(results: Path, scratch: Path, engine: str = "embedded") -> dict[str, str]:
+    """The environment for outputs that are stored: nothing of this user's settings reaches the page."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WORKBOOK_")}
+    if "WORKBOOK_CACHE" in os.environ:
+        env["WORKBOOK_CACHE"] = os.environ["WORKBOOK_CACHE"]
+    return env | SHOWN_ALIKE | {
+        "WORKBOOK_ENGINE": engine,
+        "WORKBOOK_RESULTS": str(results),
+        "IPYTHONDIR": str(scratch),
+    }  # fmt: skip
+
+
+def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s: float = CELL_TIMEOUT_S) -> Cost:
+    """Run every code cell of ``notebook`` (nbformat v4) in ``folder``; its outputs are replaced in place.
+
+    Raises
+    ------
+    PageStopped : a cell raised without the tag ``raises-exception``, ran past ``cell_timeout_s``, or the
+        kernel died. The outputs up to there, that cell's included, stay in ``notebook``.
+    """
+    client = nbclient.NotebookClient(
+        notebook,
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
+        timeout=cell_timeout_s,
+        startup_timeout=START_TIMEOUT_S,
+        coalesce_streams=True,
+        record_timing=False,
+    )
+    # A client that is handed its manager does not shut it down by itself.
+    client.owns_km = True
+    _forget(notebook)
+    client.reset_execution_trackers()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = time.perf_counter()
+    with client.setup_kernel(env=dict(env), cwd=str(folder), **quiet), _peak_memory(_pid(client)) as peak:
+        for index, cell in enumerate(notebook.cells):
+            _run_cell(client, cell, index, cell_timeout_s)
+        client.set_widgets_metadata()
+    return Cost(time.perf_counter() - started, max(peak))
+
+
+def _forget(notebook: Any) -> None:
+    """Take away every stored output, so that none of the last run can pass for one of this run."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def _run_cell(client: nbclient.NotebookClient, cell: Any, index: int, limit_s: float) -> None:
+    try:
+        client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+    except CellExecutionError as error:
+        client.set_widgets_metadata()
+        first = (error.evalue or "").strip().splitlines() or [""]
+        raise PageStopped(index + 1, error.ename, first[0]) from None
+    except CellTimeoutError:
+        raise PageStopped(index + 1, "Timeout", f"it ran longer than {limit_s:g} s") from None
+    except DeadKernelError:
+        raise PageStopped(index + 1, "DeadKernel", "the Python process ended; was there enough memory?") from None
+
+
+def _pid(client: nbclient.NotebookClient) -> int:
+    return int(client.km.provisioner.pid)
+
+
+@contextlib.contextmanager
+def _peak_memory(pid: int, every_s: float = 0.2) -> Iterator[list[int]]:
+    """Collect the resident bytes of process ``pid`` and its children while the block runs."""
+    seen, end = [0], threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.Error):
+            kernel = psutil.Process(pid)
+            while True:
+                seen[0] = max(seen[0], _resident(kernel))
+                if end.wait(every_s):
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        end.set()
+        thread.join(timeout=5)
+
+
+def _resident(kernel: psutil.Process) -> int:
+    total = int(kernel.memory_info().rss)
+    for child in kernel.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            total += int(child.memory_info().rss)
+    return total

@@ -1,0 +1,113 @@
+"""What a stored page must not hold: keys, this machine's names and paths, errors nobody meant."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbook import paths
+
+KEYS = (
+    r"sk-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic, OpenRouter
+    r"hf_[A-Za-z0-9]{20,}",  # Hugging Face
+    r"gh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
+    r"AIza[A-Za-z0-9_-]{30,}",  # Google
+    r"AKIA[A-Z0-9]{16}",  # Amazon
+    r"Bearer [A-Za-z0-9._-]{20,}",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+)
+PATHS = (
+    r"(?<![\w.~])/(?:home|Users)/[^/\s\"'<>]+",
+    r"(?<![\w.~])/root/[^\s\"'<>]+",
+    r"\b[A-Za-z]:\\{1,2}Users\\{1,2}[^\\\s\"'<>]+",
+    r"(?:/tmp|/var/folders)/[^\s\"'<>]+",
+    r"ipykernel_\d+",
+)
+KEY_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
+COMMON_NAMES = frozenset(
+    """root user users admin administrator guest student ubuntu debian runner jovyan docker vagrant local localhost
+    home laptop desktop server main build host node machine computer python jupyter windows linux macos""".split()
+)
+"""Names of users and hosts that are ordinary words: to find one in a text says nothing."""
+
+Finding = tuple[str, str]
+"""(what it is, as much of it as may be shown)"""
+
+
+def this_machine(env: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """(what, pattern) for what only this machine holds: its keys, folders, names."""
+    env = os.environ if env is None else env
+    made = [("a key", re.escape(value)) for name, value in env.items() if KEY_NAMES.search(name) and len(value) >= 8]
+    for folder in {paths.root(), Path.home(), paths.cache()}:
+        if len(folder.parts) > 2:
+            made.append(("an absolute path", re.escape(str(folder)).replace(r"\\", r"\\{1,2}")))
+    with_names = [("the host's name", socket.gethostname().split(".")[0]), ("the user's name", _user())]
+    for what, name in with_names:
+        if len(name) > 3 and name.lower() not in COMMON_NAMES:
+            made.append((what, rf"(?i)(?<![\w-]){re.escape(name)}(?![\w-])"))
+    return made
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        return ""
+
+
+def everywhere() -> list[tuple[str, str]]:
+    """(what, pattern) for what is wrong on any machine."""
+    return [("a key", pattern) for pattern in KEYS] + [("an absolute path", pattern) for pattern in PATHS]
+
+
+def find(text: str, patterns: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """What of ``patterns`` stands in ``text``; a key is not repeated in full."""
+    for what, pattern in patterns:
+        found = re.search(pattern, text)
+        if found:
+            yield what, (found.group()[:4] + "…" if what == "a key" else found.group()[:60])
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text inside an output, pictures (base64) left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not (key.startswith("image/") and key != "image/svg+xml"):
+                yield from texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts(inner)
+
+
+def refusals(notebook: Any, patterns: Iterable[tuple[str, str]] | None = None) -> list[str]:
+    """Why ``notebook`` must not be stored as it is, a line each; empty when it may."""
+    patterns = list(everywhere() + this_machine() if patterns is None else patterns)
+    keys = [(what, pattern) for what, pattern in patterns if what == "a key"]
+    made = []
+    for number, cell in enumerate(notebook.cells, 1):
+        where = f"cell {number} ({cell.get('id', 'no id')})"
+        made += [f"{where} has {what} in its text: {part}" for what, part in find(cell.source, keys)]
+        if cell.cell_type == "code":
+            printed = "\n".join(texts([dict(output) for output in cell.outputs]))
+            made += [f"{where} shows {what}: {part}" for what, part in find(printed, patterns)]
+            made += [f"{where} {problem}" for problem in _unmeant(cell)]
+    state = "\n".join(texts(json.loads(json.dumps(notebook.metadata.get("widgets", {})))))
+    made += [f"the widgets' state holds {what}: {part}" for what, part in find(state, patterns)]
+    return made
+
+
+def _unmeant(cell: Any) -> Iterator[str]:
+    raised = [output.ename for output in cell.outputs if output.output_type == "error"]
+    meant = "raises-exception" in cell.metadata.get("tags", [])
+    if raised and not meant:
+        yield f"ends with {raised[0]} and has no tag raises-exception"
+    if meant and not raised and cell.execution_count is not None:
+        yield "has the tag raises-exception and raises nothing"
