@@ -30,10 +30,11 @@ PATHS = (
     r"ipykernel_\d+",
 )
 KEY_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
-COMMON_NAMES = frozenset(
-    """root user users admin administrator guest student ubuntu debian runner jovyan docker vagrant local localhost
-    home laptop desktop server main build host node machine computer python jupyter windows linux macos""".split()
-)
+COMMON_NAMES = frozenset({
+    "root", "user", "users", "admin", "administrator", "guest", "student", "ubuntu", "debian", "runner", "jovyan",
+    "docker", "vagrant", "local", "localhost", "home", "laptop", "desktop", "server", "main", "build", "host",
+    "node", "machine", "computer", "python", "jupyter", "windows", "linux", "macos",
+})  # fmt: skip
 """Names of users and hosts that are ordinary words: to find one in a text says nothing."""
 
 Finding = tuple[str, str]

@@ -1,0 +1,52 @@
+"""Formulas as MathML, which every browser draws by itself: no script, no font, nothing to fetch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+
+logger = logging.getLogger(__name__)
+
+ALIGNED = re.compile(r"\\begin\{(?:align|equation|gather|multline)\*?\}")
+
+
+def mathml(node: nodes.Element, display: str) -> str:
+    """The formula of ``node`` as MathML; one that cannot be converted is a warning, and shown as it is written."""
+    latex = node.astext().strip()
+    if display == "block" and r"\\" in latex and not re.search(r"\\begin\{", latex):
+        latex = rf"\begin{{aligned}}{latex}\end{{aligned}}"
+    try:
+        made = convert(re.sub(r"\\(begin|end)\{equation\*?\}", "", latex), display=display)
+    except Exception as error:  # noqa: BLE001  latex2mathml raises whatever its parser meets
+        logger.warning("formula not understood (%s): %s", type(error).__name__, latex, location=node)
+        return f"<code>{nodes.literal(latex, latex).astext()}</code>"
+    if "\\" in re.sub(r"<[^>]*>", "", made):
+        logger.warning("formula holds a command that MathML has no sign for: %s", latex, location=node)
+    return str(made)
+
+
+def visit_inline(writer: Any, node: nodes.math) -> None:
+    """A formula within a line."""
+    writer.body.append(f'<span class="math notranslate">{mathml(node, "inline")}</span>')
+    raise nodes.SkipNode
+
+
+def visit_block(writer: Any, node: nodes.math_block) -> None:
+    """A formula on lines of its own, with its number if it has one."""
+    writer.body.append(writer.starttag(node, "div", CLASS="math notranslate"))
+    if node["number"]:
+        writer.body.append(f'<span class="eqno">({get_node_equation_number(writer, node)})</span>')
+    writer.body.append(mathml(node, "block") + "</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the renderer ``mathml``."""
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
