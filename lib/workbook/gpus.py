@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
 import shutil
@@ -61,7 +60,7 @@ def _nvidia(timeout_s: float) -> tuple[Gpu, ...] | None:
         return None
     if "no devices were found" in text.lower():
         return ()
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line]
     return tuple(
         Gpu(
             name=row[0][:80],
