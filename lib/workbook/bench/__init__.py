@@ -1,0 +1,1 @@
+"""Benchmarks others can trust: the record, how it is measured, sampled and kept."""
