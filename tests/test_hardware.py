@@ -208,7 +208,14 @@ def test_a_card_that_shares_the_ram_has_no_memory_of_its_own(nvidia, tmp_path: P
 @posix
 @pytest.mark.parametrize(
     "lines",
-    ["exit 9", 'echo "NVIDIA-SMI has failed because"', "head -c 3000 /dev/urandom", "echo 'a,b'", "kill -9 $$"],
+    [
+        "exit 9",
+        'echo "NVIDIA-SMI has failed because"',
+        "printf 'X,\\377,[,\\001\\n'",
+        "echo 'a,b'",
+        "echo 'a, b, c, d'",
+        "kill -9 $$",
+    ],
 )
 def test_a_driver_that_answers_nonsense_is_unknown_not_absent(nvidia, tmp_path: Path, lines: str) -> None:
     nvidia(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -63,15 +64,22 @@ def _nvidia(timeout_s: float) -> tuple[Gpu, ...] | None:
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line]
     return tuple(
         Gpu(
-            name=row[0][:80],
+            name=row[0],
             vram_total_bytes=_mib(row[1]),
             vram_free_bytes=_mib(row[2]),
-            driver=row[3][:40] if row[3][:1].isdigit() else None,
+            driver=row[3],
             unified=_mib(row[1]) is None,
         )
         for row in rows
-        if len(row) == 4 and row[0]
+        if _is_card(row)
     ) or (None if rows else ())
+
+
+def _is_card(row: list[str]) -> bool:
+    known = len(row) == 4 and row[0].isprintable() and 0 < len(row[0]) < 80
+    return (
+        known and re.fullmatch(r"\d+|\[.*\]", row[1]) is not None and re.fullmatch(r"\d+(\.\d+)+", row[3]) is not None
+    )
 
 
 def _mib(text: str) -> int | None:
