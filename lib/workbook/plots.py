@@ -69,20 +69,24 @@ def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, lo
     return fig
 
 
-def token_bars(panels: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """One panel a setting, one bar a token, the likeliest on top. ``panels``: setting to token to probability (0 to 1)."""
+def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Figure:
+    """One panel a setting, one bar a token, in the order given.
+
+    ``panels``: name of the setting to pairs of a token's text and its probability (0 to 1).
+    """
     n_rows = max(len(panel) for panel in panels.values())
     fig, first = axes("", "", width=max(5.0, 2.6 * len(panels) + 1.0), height=1.3 + 0.28 * n_rows)
     first.remove()
     for column, (setting, panel) in enumerate(panels.items()):
         ax = fig.add_subplot(1, len(panels), column + 1)
-        percent = [100 * p for p in panel.values()]
+        percent = [100 * p for _, p in panel]
         ax.barh(range(len(panel)), percent, color=PALETTE[0], height=0.7)
         for row, value in enumerate(percent):
             ax.annotate(
                 f"{value:.1f}", (value, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8
             )
-        ax.set_yticks(range(len(panel)), list(panel), fontsize=9)
+        # A dollar sign would begin a formula.
+        ax.set_yticks(range(len(panel)), [token.replace("$", r"\$") for token, _ in panel], fontsize=9)
         ax.set_ylim(n_rows - 0.4, -0.6)
         ax.set_xlim(0, 1.18 * max(percent))
         ax.set_xlabel("probability (%)")

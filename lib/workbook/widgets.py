@@ -72,8 +72,7 @@ class SamplingExplorer(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets car
         import matplotlib.pyplot as plt
 
         setting = f"temperature {self.temperature.value:g}, top-k {self.top_k.value}, top-p {self.top_p.value:g}"
-        kept = {f"{token}": p for token, p in self._kept()}
-        fig = plots.token_bars({setting: kept}, f"{self._n_kept:,} tokens can be drawn")
+        fig = plots.token_bars({setting: self._kept()}, f"{self._n_kept:,} tokens can be drawn")
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
         plt.close(fig)
