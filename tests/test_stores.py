@@ -212,7 +212,7 @@ def test_a_model_in_parts_is_one_and_misses_none(cache: Path, tmp_path: Path) ->
     assert models.local_ggufs()[-1].n_params == 6400
     (folder / "Big-00002-of-00002.gguf").unlink()
     assert found() == []
-    assert "Big-00002-of-00002.gguf cannot be read" in models.skipped_ggufs()[0].reason
+    assert "Big-00002-of-00002.gguf cannot be read" in models.skipped_ggufs()[0].why
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_model_in_parts_is_one_and_misses_none(cache: Path, tmp_path: Path) ->
 def test_a_manifest_that_deceives_is_skipped(cache: Path, tmp_path: Path, content: bytes) -> None:
     ollama(tmp_path / "home" / ".ollama" / "models").write_bytes(content)
     assert found() == []
-    assert [(s.name, s.reason) for s in models.skipped_ggufs()] == [
+    assert [(s.name, s.why) for s in models.skipped_ggufs()] == [
         ("mistral:latest", "its manifest names no GGUF weights.")
     ]
 

@@ -40,7 +40,7 @@ class Skipped:
 
     name: str
     source: str
-    reason: str
+    why: str
 
 
 def stored() -> list[LocalModel | Skipped]:
