@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece, Source, Stream
@@ -102,4 +103,12 @@ class Collector:
         thinking = "".join(self.thinking)
         return Answer(
             text="".join(self.text), thinking=thinking or None, engine=engine, model=model, sources=sources, **known
+        )
+
+    def with_generation_time(self, answer: Answer) -> Answer:
+        """``answer`` with gen_ns from the client's clock, first to last piece: where no server tells it."""
+        if self.first_ns is None or self.last_ns is None:
+            return answer
+        return replace(
+            answer, gen_ns=self.last_ns - self.first_ns, sources={**answer.sources, "gen_ns": "client clock"}
         )

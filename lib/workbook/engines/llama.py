@@ -29,7 +29,10 @@ _FLASH = {"auto": -1, "off": 0, "on": 1}
 
 
 def usable_cores() -> int:
-    """Physical cores this process may use: more threads than that make llama.cpp slower."""
+    """``WORKBOOK_THREADS``, else the physical cores this process may use: more make llama.cpp slower."""
+    named = os.environ.get("WORKBOOK_THREADS", "")
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
     physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
     return max(1, min(physical, allowed))
