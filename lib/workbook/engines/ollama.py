@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -173,9 +173,9 @@ class Ollama(Engine):
     def info(self) -> Info:
         """Engine and model, as the server describes them."""
         with self._said():
-            version, shown = self._client.version(), self._client.show(self.model)
+            version, details = self._client.version(), self._client.show(self.model)
         entry = next((m for m in self.models() if m.name == self.model), ModelEntry(self.model))
-        facts = shown.modelinfo or {}
+        facts = details.modelinfo or {}
         context = [v for k, v in facts.items() if k.endswith(".context_length")]
         return Info(
             engine=self.name, engine_version=version, model=self.model, why=self.why, quant=entry.quant,
@@ -245,9 +245,6 @@ def _translated(error: ollama.ResponseError, model: str) -> WorkbookError:
 
 def _innermost(words: str) -> str:
     """The message inside the JSON that llama-server's errors travel in."""
-    try:
-        inner = json.loads(words)
-        words = str(inner["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        pass
+    with suppress(ValueError, KeyError, TypeError):
+        words = str(json.loads(words)["error"]["message"])
     return " ".join(words.split())[:300].rstrip(".")
