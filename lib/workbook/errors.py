@@ -107,3 +107,7 @@ class PageStopped(WorkbookError):
     def __init__(self, cell: int, kind: str, says: str) -> None:
         super().__init__(f"cell {cell}: {kind}: {says}")
         self.cell, self.kind, self.says = cell, kind, says
+
+
+class NotComparable(WorkbookError):
+    """The records differ in more than what is compared."""

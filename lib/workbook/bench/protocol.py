@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,17 +56,7 @@ class RunSummary:
 
     def table(self) -> str:
         """Median and spread of every cell as lines of text, then the notes."""
-        rows = [("cell", "figure", "n", "median", "middle half", "unit")]
-        for cell, group in groupby(self.records, key=lambda r: r.prompt_id):
-            kept = list(group)
-            for metric in stats.METRICS:
-                s = stats.spread(stats.values(kept, metric))
-                if s is not None:
-                    half = f"{s.q1:.1f} to {s.q3:.1f}"
-                    rows.append((cell, metric.field, str(s.n), f"{s.median:.1f}", half, metric.unit))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *(f"! {note}" for note in self.notes)])
+        return "\n".join([stats.table(self.records), *(f"! {note}" for note in self.notes)])
 
 
 def record_this_machine(
@@ -120,9 +109,8 @@ def run(engine: Engine, folder: Path, plan: Plan, host: str, progress: bool = Tr
         recorder.notes.append(
             f"stopped: the {len(recorder.records)} finished repetitions are in {paths.shown(recorder.path)}"
         )
-    for _, group in groupby(recorder.records, key=lambda r: r.prompt_id):
-        recorder.notes.extend(stats.doubts(list(group)))
-    return RunSummary(recorder.path, tuple(recorder.records), tuple(recorder.notes), interrupted)
+    notes = (*recorder.notes, *stats.all_doubts(recorder.records))
+    return RunSummary(recorder.path, tuple(recorder.records), notes, interrupted)
 
 
 def _cells(engine: Engine, plan: Plan) -> Generator[Cell | str]:

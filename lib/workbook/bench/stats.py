@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class Metric:
     field: str
     unit: str
     scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The field without its unit."""
+        return self.field.removesuffix("_ns")
 
 
 PP = Metric("pp_ts", "tokens/s")
@@ -109,3 +114,22 @@ def doubts(records: Sequence[Record]) -> list[str]:
     if load and max(load) > OTHER_LOAD_LIMIT_PCT:
         found.append(f"{cell}: other programs used up to {max(load):.0f}% of a core meanwhile")
     return found
+
+
+def all_doubts(records: Iterable[Record]) -> list[str]:
+    """The doubts of every cell of one run."""
+    return [doubt for _, group in groupby(records, key=lambda r: r.prompt_id) for doubt in doubts(list(group))]
+
+
+def table(records: Iterable[Record]) -> str:
+    """Median and spread of every cell of one run, as lines of text."""
+    rows = [("cell", "figure", "n", "median", "middle half", "unit")]
+    for cell, group in groupby(records, key=lambda r: r.prompt_id):
+        kept = list(group)
+        for metric in METRICS:
+            s = spread(values(kept, metric))
+            if s is not None:
+                figures = (str(s.n), f"{s.median:.1f}", f"{s.q1:.1f} to {s.q3:.1f}")
+                rows.append((cell, metric.name, *figures, metric.unit))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
