@@ -1,0 +1,62 @@
+# Local LLM Workbook. Every target makes .venv first if needed, then calls the `workbook` command.
+# LIGHT=1           without llama-cpp-python (no compiler needed; the pages use your Ollama)
+# WORKBOOK_WHEELS=  a folder or an index with a prebuilt llama-cpp-python
+# PYTHON=           the Python to use, 3.11 to 3.13
+
+PYTHON ?= python3
+LIGHT ?=
+export LIGHT PYTHON
+BIN := .venv/bin
+SHELL := /bin/bash
+# Two test workers on two cores: one llama.cpp thread each, or both crawl.
+TESTING := WORKBOOK_THREADS=1 WORKBOOK_ENGINE=embedded
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with tests/nbval_sanitize.cfg
+
+.DEFAULT_GOAL := help
+.PHONY: help lab run test bench site doctor perf clean lock environment environment-test
+
+help: ## this list
+	@echo "make lab     set up, open JupyterLab at the first page"
+	@echo "make run     set up, execute the whole workbook, record a benchmark, write build/html/index.html"
+	@echo "make test    set up, everything that must pass"
+	@echo "make bench   set up, record a benchmark of this machine"
+	@echo "make site    set up, the site from the stored pages"
+	@echo "make doctor  set up, what this machine has and lacks"
+	@echo "make perf    figures and ratios, judged by nobody"
+	@echo "make clean   remove what can be made again"
+	@echo
+	@echo "The first one sets up: about 10 minutes, most of it compiling llama.cpp. No compiler, but an Ollama?"
+	@echo "LIGHT=1 make lab takes about 2 minutes."
+
+environment:
+	@command -v $(PYTHON) >/dev/null || { echo "Not set up: there is no $(PYTHON). Install Python 3.11 to 3.13, or name it: PYTHON=/path/to/python make lab" >&2; exit 1; }
+	@$(PYTHON) tools/environment.py
+
+environment-test:
+	@command -v $(PYTHON) >/dev/null || { echo "Not set up: there is no $(PYTHON). Install Python 3.11 to 3.13, or name it: PYTHON=/path/to/python make test" >&2; exit 1; }
+	@$(PYTHON) tools/environment.py --test
+
+lab run bench site doctor: environment
+	@$(BIN)/workbook $@
+
+test: environment-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check lib tests tools docs
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/workbook refresh --check
+	$(TESTING) $(BIN)/pytest -n 2 --dist loadfile tests --ignore tests/performance --ignore tests/contract
+	rm -rf build/nbval && $(TESTING) WORKBOOK_RESULTS=build/nbval $(BIN)/pytest $(NBVAL) -n 2 --dist loadfile notebooks
+	WORKBOOK_THREADS=1 $(BIN)/pytest -rs tests/contract
+
+perf: environment-test
+	$(BIN)/pytest -q -s tests/performance
+
+lock: environment-test ## after a change of the dependencies in pyproject.toml
+	$(BIN)/python tools/lock.py
+
+clean: ## says what it removes
+	@echo "removing .venv and build/. Your records in data/results/ stay."
+	@echo "Kept elsewhere: pip's cache ($$($(PYTHON) -m pip cache dir 2>/dev/null || echo 'pip cache dir')), with the compiled llama-cpp-python;"
+	@echo "the workbook's own (XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, %LOCALAPPDATA%; folder local-llm-workbook)."
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache

