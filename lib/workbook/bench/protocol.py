@@ -58,6 +58,9 @@ class RunSummary:
         """Median and spread of every cell as lines of text, then the notes."""
         return "\n".join([stats.table(self.records), *(f"! {note}" for note in self.notes)])
 
+    def __str__(self) -> str:
+        return f"{self.table()}\n{len(self.records)} records in {paths.shown(self.path)}"
+
 
 def record_this_machine(
     engine: Engine | str | None = None,

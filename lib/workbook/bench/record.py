@@ -232,8 +232,7 @@ class Record(Prediction, Task, MachineFacts, Resources, Outcome, Setup, Repetiti
             raise ValueError("started_at is not in UTC")
         for name, right in zip(("pp_ts", "tg_ts"), rates(self.method, self), strict=True):
             given = getattr(self, name)
-            same = given is right if given is None or right is None else math.isclose(given, right, rel_tol=1e-3)
-            if not same:
+            if not (given is right if given is None or right is None else math.isclose(given, right, rel_tol=1e-3)):
                 raise ValueError(f"{name} {given} does not follow from its counts and times ({right})")
         if self.config_hash != self.hash():
             raise ValueError("config_hash is not that of this set-up")

@@ -125,4 +125,5 @@ def _parse(name: str, number: int, line: bytes) -> Record | Problem:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part)[:60] for part in first["loc"])
-        return Problem(name, number, f"not a record: {place + ': ' if place else ''}{first['msg'][:200]}")
+        why = f"not a record: {place + ': ' if place else ''}{first['msg'][:200]}"
+        return Problem(name, number, "".join(c if c.isprintable() else "?" for c in why))

@@ -1,0 +1,30 @@
+"""Records to test with: one good record, and ways to change it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from workbook.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup
+
+_PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts)
+_GOOD: dict[str, Any] = {
+    "run_id": "0123456789ab", "rep_index": 1, "is_warmup": False, "started_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "method": "server-timings", "prompt_id": "chat-story", "engine": "ollama", "model_name": "smollm2:135m",
+    "quant": "Q4_1", "n_threads": 2, "temperature": 0.0, "max_tokens": 11,
+    "n_prompt": 120, "n_cached": 20, "n_gen": 11, "prompt_ns": 500_000_000, "gen_ns": 100_000_000,
+    "ttft_ns": 510_000_000, "ttf_answer_ns": 510_000_000, "total_ns": 620_000_000,
+    "rss_peak_bytes": 200_000_000, "cpu_pct_mean": 190.0, "cpu_pct_max": 200.0, "other_load_pct": 1.5,
+    "host": "example", "isa_flags": ("avx", "avx2"), "cores": 2, "gpus": (),
+}  # fmt: skip
+
+
+def sample(**changes: Any) -> Record:
+    """A good record with ``changes``: 200 prompt tokens/s, 100 generated tokens/s."""
+    known = _GOOD | changes
+    return Record.of(*(part(**{k: v for k, v in known.items() if k in part.model_fields}) for part in _PARTS))
+
+
+def run(rates: list[float], **changes: Any) -> list[Record]:
+    """A run's repetitions that generate at these rates, in tokens per second."""
+    return [sample(rep_index=i, gen_ns=round(10 / rate * 1e9), **changes) for i, rate in enumerate(rates, start=1)]

@@ -1,0 +1,85 @@
+"""What may be compared is, and what may not is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+from bench_samples import run, sample
+
+from workbook import analysis
+from workbook.bench import stats, store
+from workbook.errors import BadOption, NotComparable
+
+ONE = run([100, 101, 99, 100, 101])
+TWO = run([150, 151, 149, 150, 152], run_id="cccccccccccc")
+
+
+def test_repetitions_of_two_runs_side_by_side() -> None:
+    groups = analysis.compare([*ONE, *TWO], stats.TG)
+    assert list(groups) == ["run_id 0123456789ab", "run_id cccccccccccc"]
+    assert groups["run_id cccccccccccc"] == pytest.approx([150, 151, 149, 150, 152], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("method", "client-stream"), ("n_prompt", 121), ("n_threads", 1), ("quant", "Q8_0"), ("prompt_id", "tg128"),
+        ("model_name", "other"), ("engine", "embedded"), ("type_k", "q8_0"), ("max_tokens", 12), ("temperature", 1.0),
+        ("host", "other"), ("cores", 4), ("flash_attn", "on"), ("on_battery", True), ("n_threads", None),
+    ],
+)  # fmt: skip
+def test_the_guard_names_what_differs(field: str, value: object) -> None:
+    other = sample(run_id="cccccccccccc", **{field: value})
+    with pytest.raises(NotComparable, match=rf"differ in {field} \("):
+        analysis.require_comparable([sample(), other])
+
+
+def test_only_what_is_compared_may_differ() -> None:
+    one, two = sample(), sample(run_id="cccccccccccc", n_threads=1)
+    analysis.require_comparable([one, two], by="n_threads")
+    with pytest.raises(NotComparable, match="n_threads"):
+        analysis.require_comparable([one, two], by="quant")
+    faster = sample(host="other", cores=16, kernel="9", build_info="AVX512 = 1")
+    analysis.require_comparable([one, faster], by="host")
+    with pytest.raises(NotComparable, match="n_threads"):
+        analysis.require_comparable([two, faster], by="host")
+
+
+def test_methods_are_never_pooled() -> None:
+    with pytest.raises(NotComparable, match="method"):
+        analysis.require_comparable([sample(), sample(method="client-stream")], by="method")
+
+
+def test_warm_ups_and_failures_are_not_plotted_nor_held_against_the_rest() -> None:
+    others = [sample(rep_index=0, is_warmup=True), sample(rep_index=9, status="oom", error="no room")]
+    assert analysis.compare([*ONE, *others], stats.TG) == analysis.compare(ONE, stats.TG)
+    with pytest.raises(NotComparable, match="tg_ts"):
+        analysis.compare(others, stats.TG)
+    with pytest.raises(NotComparable, match="tg_ts"):
+        analysis.compare([], stats.TG)
+
+
+def test_tables_have_a_row_a_repetition_and_a_row_a_figure() -> None:
+    table = analysis.frame([*ONE, *TWO])
+    assert len(table) == 10
+    assert table["tg_ts"].median() == pytest.approx(125.0, rel=1e-3)
+    medians = analysis.summary([*ONE, *TWO]).set_index(["run_id", "figure"])
+    assert medians.loc[("0123456789ab", "tg_ts"), "median"] == pytest.approx(100.0)
+    assert medians.loc[("cccccccccccc", "tg_ts"), "n"] == 5
+    assert len(analysis.frame([])) == 0
+
+
+def test_what_the_command_prints() -> None:
+    cut = store.Problem("a.jsonl", 6, "cut in the middle of a write: skipped", cut=True)
+    loaded = store.Loaded((*TWO, *ONE), (cut,))
+    lines = analysis.listing(loaded).splitlines()
+    assert [line[:12] for line in lines[:2]] == ["cccccccccccc", "0123456789ab"]
+    assert "1 lines could not be read" in lines[2]
+    assert "100.0" in analysis.show(loaded, "0123")
+    for unknown in ("ffff", ""):
+        with pytest.raises(BadOption, match="workbook results list"):
+            analysis.show(loaded, unknown)
+    assert analysis.check(loaded).splitlines() == [
+        "a.jsonl:6: cut in the middle of a write: skipped",
+        "10 records of 2 runs can be read; 1 problems.",
+    ]
+    assert "workbook bench" in analysis.listing(store.Loaded())

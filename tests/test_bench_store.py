@@ -1,0 +1,103 @@
+"""The store: what was written is read again, whatever happened to the file since."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bench_samples import sample
+
+from workbook.bench import store
+
+
+def write(path: Path, n: int = 3) -> bytes:
+    for i in range(1, n + 1):
+        store.append(path, sample(rep_index=i))
+    return path.read_bytes()
+
+
+def test_what_is_appended_is_loaded(tmp_path: Path) -> None:
+    path = store.run_file(tmp_path, "host-1", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "0123456789ab")
+    assert path.name == "20260102T030405Z-0123456789ab.jsonl"
+    assert not set(path.name) & set('<>:"/\\|?*'), "a name Windows takes"
+    write(path)
+    loaded = store.load(tmp_path)
+    assert loaded.records == tuple(sample(rep_index=i) for i in (1, 2, 3))
+    assert loaded.problems == ()
+
+
+def test_the_folder_of_the_environment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "mine" / "a.jsonl")
+    monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path))
+    assert len(store.load().records) == 3
+    monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path / "nowhere"))
+    assert store.load() == store.Loaded()
+
+
+def test_any_cut_of_the_last_line_costs_that_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    whole = write(path)
+    second_ends = whole.index(b"\n", whole.index(b"\n") + 1) + 1
+    for end in (second_ends, second_ends + 1, second_ends + 200, len(whole) - 2, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        loaded = store.load(tmp_path)
+        complete = end >= len(whole) - 1  # without its newline a record is still whole
+        assert len(loaded.records) == 2 + complete
+        assert [(p.line, p.cut) for p in loaded.problems] == ([] if complete or end == second_ends else [(3, True)])
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_cut_file_is_continued_on_a_new_line(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(write(path)[:-cut])
+    store.append(path, sample(rep_index=4))
+    loaded = store.read(path)
+    assert [r.rep_index for r in loaded.records] == ([1, 2, 3, 4] if cut == 1 else [1, 2, 4])
+    assert [(p.line, p.cut) for p in loaded.problems] == ([] if cut == 1 else [(3, False)])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{}", b"[1]", b"null", b"\x00" * 300, b"\xff\xfe{", b"[" * 100_000, b'{"run_id": 1}', b"a" * 300_000],
+)
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    first, second, third, end = write(path).split(b"\n")
+    path.write_bytes(b"\n".join([first, damage, third, end]))
+    loaded = store.load(tmp_path)
+    assert [r.rep_index for r in loaded.records] == [1, 3]
+    if damage:
+        (problem,) = loaded.problems
+        assert (problem.file, problem.line, problem.cut) == ("a.jsonl", 2, False)
+        assert str(problem).startswith("a.jsonl:2: ")
+        assert len(str(problem)) < 400
+        assert str(problem).isprintable()
+    assert second
+
+
+def test_a_hostile_key_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(json.loads(sample().line()) | {"\x1b[2J" + "x" * 500: 1}) + "\n")
+    (problem,) = store.read(path).problems
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 400
+
+
+def test_what_is_too_large_or_no_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "good.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "large.jsonl").write_bytes(b" " * 20_000)
+    monkeypatch.setattr(store, "MAX_FILE_BYTES", 10_000)
+    loaded = store.load(tmp_path)
+    assert len(loaded.records) == 3
+    assert sorted(p.file for p in loaded.problems) == ["folder.jsonl", "large.jsonl"]
+
+
+def test_a_repetition_copied_into_two_files_counts_once(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl")
+    write(tmp_path / "b.jsonl", 1)
+    loaded = store.load(tmp_path)
+    assert len(loaded.records) == 3
+    assert [(p.file, p.line) for p in loaded.problems] == [("b.jsonl", 1)]
