@@ -1,11 +1,15 @@
-"""Records to test with: one good record, and ways to change it."""
+"""What the benchmark's tests share: a good record and ways to change it, and an engine that follows a script."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from workbook.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup
+from workbook.engines import Answer, Engine, Info, ModelEntry, Options, Piece
+from workbook.engines.types import Message
 
 _PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts)
 _GOOD: dict[str, Any] = {
@@ -28,3 +32,38 @@ def sample(**changes: Any) -> Record:
 def run(rates: list[float], **changes: Any) -> list[Record]:
     """A run's repetitions that generate at these rates, in tokens per second."""
     return [sample(rep_index=i, gen_ns=round(10 / rate * 1e9), **changes) for i, rate in enumerate(rates, start=1)]
+
+
+class Scripted(Engine):
+    """An engine that answers four tokens, or raises what the script says for that request (from 0: the warm-up)."""
+
+    name = "openai"
+
+    def __init__(self, script: Mapping[int, BaseException] | None = None, wait_s: float = 0.0) -> None:
+        super().__init__("no-such-model", "scripted")
+        self.script, self.wait_s = script or {}, wait_s
+        self.asked: list[Any] = []
+        self.unloaded = 0
+
+    def _events(self, request: str | list[Message], options: Options, stream: bool) -> Iterator[Piece | Answer]:
+        self.asked.append(request)
+        time.sleep(self.wait_s)
+        if error := self.script.get(len(self.asked) - 1):
+            raise error
+        yield Piece(thinking="hm")
+        for word in ("one ", "two ", "three"):
+            time.sleep(0.01)
+            yield Piece(text=word)
+        yield Answer("one two three", self.name, self.model, n_prompt=100, n_gen=4, sources={"n_gen": "server"})
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
+        return []
+
+    def models(self) -> list[ModelEntry]:
+        return []
+
+    def info(self) -> Info:
+        return Info("openai", None, self.model, "scripted")
+
+    def unload(self) -> None:
+        self.unloaded += 1
