@@ -105,6 +105,9 @@ class Model:
         lib = self._lib
         if not self.path.is_file():
             raise DamagedModel(f"there is no file {self.path.name!r} where the model should be.")
+        if self.flash_attn not in _FLASH:
+            raise BadOption(f"flash_attn={self.flash_attn!r}: give one of {', '.join(_FLASH)}.")
+        kv_types = native.ggml_type(self.type_k), native.ggml_type(self.type_v)
         native.begin()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 2**31 - 1 if self.n_gpu_layers < 0 else self.n_gpu_layers
@@ -115,9 +118,7 @@ class Model:
         context = lib.llama_context_default_params()
         context.n_ctx, context.n_batch, context.n_ubatch = self.n_ctx, self.n_batch, self.n_ubatch
         context.n_threads = context.n_threads_batch = self.n_threads
-        context.type_k, context.type_v = native.ggml_type(self.type_k), native.ggml_type(self.type_v)
-        if self.flash_attn not in _FLASH:
-            raise BadOption(f"flash_attn={self.flash_attn!r}: give one of {', '.join(_FLASH)}.")
+        context.type_k, context.type_v = kv_types
         context.flash_attn_type = _FLASH[self.flash_attn]
         self._context = lib.llama_init_from_model(self._model, context)
         if not self._context:

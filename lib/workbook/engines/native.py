@@ -98,7 +98,7 @@ def ggml_type(name: str) -> int:
     try:
         return int(GGMLQuantizationType[name.upper()])
     except KeyError:
-        raise BadOption(f"{name!r} is not a ggml type. KV caches use f16, f32, bf16, q8_0, q4_0 …") from None
+        raise BadOption(f"{name!r} is not a ggml type. KV caches use f16, f32, bf16, q8_0 or q4_0.") from None
 
 
 def string(fill: Callable[[Any, int], int]) -> str:

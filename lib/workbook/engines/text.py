@@ -21,7 +21,7 @@ class Pieces:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._stop = [s for s in stop if s]
         self._held, self._thinking, self._begun = "", thinking, thinking
-        self.stopped = False
+        self._trim = self.stopped = False
 
     def feed(self, raw: bytes) -> list[Piece]:
         """The pieces that these bytes complete."""
@@ -51,9 +51,12 @@ class Pieces:
             thought, tag, rest = self._held.partition(_CLOSE)
             if not tag:
                 return pieces + self._emit([_CLOSE], final)
-            self._thinking, self._held = False, rest.lstrip("\n")
+            self._thinking, self._held, self._trim = False, rest, True
             if thought:
                 pieces.append(Piece(thinking=thought))
+        if self._trim:  # the empty lines between thinking and answer belong to neither
+            self._held = self._held.lstrip("\n")
+            self._trim = not self._held
         found = [(at, s) for s in self._stop if (at := self._held.find(s)) >= 0]
         if found:
             self._held, self.stopped, final = self._held[: min(found)[0]], True, True

@@ -1,0 +1,194 @@
+"""The embedded engine on the packaged model, against llama-cpp-python's own high-level calls."""
+
+import jsonschema
+import numpy as np
+import pytest
+from llama_cpp import Llama
+
+from workbook import models
+from workbook.engines import llama
+from workbook.engines.embedded import Embedded
+from workbook.engines.types import Options
+from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, ModelNotFound, NotJSON, OutOfMemory
+
+PROMPT = "The capital of France is"
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 12}, "big": {"type": "boolean"}},
+    "required": ["city", "big"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Embedded(n_threads=1) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    ready = Llama(str(models.packaged()), n_ctx=512, n_threads=1, verbose=False)
+    yield ready
+    ready.close()
+
+
+def test_greedy_text_and_counts_equal_the_high_level_call(engine, oracle):
+    ours = engine.complete(PROMPT, temperature=0, num_predict=24)
+    theirs = oracle.create_completion(PROMPT, temperature=0, max_tokens=24, repeat_penalty=1.0)
+    assert ours.text == theirs["choices"][0]["text"]
+    assert ours.n_prompt == theirs["usage"]["prompt_tokens"]
+    assert ours.n_gen == theirs["usage"]["completion_tokens"]
+    assert ours.finish_reason == theirs["choices"][0]["finish_reason"]
+
+
+def test_chat_uses_the_models_own_template(engine, oracle):
+    messages = [{"role": "user", "content": "Say hello in French."}]
+    ours = engine.chat(messages, temperature=0, num_predict=16)
+    theirs = oracle.create_chat_completion(messages, temperature=0, max_tokens=16, repeat_penalty=1.0)
+    assert ours.n_prompt == theirs["usage"]["prompt_tokens"]
+    assert ours.text.strip() == theirs["choices"][0]["message"]["content"].strip()
+
+
+def test_a_stream_is_the_same_answer_in_pieces(engine):
+    whole = engine.chat("Count to ten.", temperature=0, num_predict=20)
+    stream = engine.chat("Count to ten.", temperature=0, num_predict=20, stream=True)
+    pieces = list(stream)
+    assert len(pieces) > 5
+    assert "".join(pieces) == whole.text == stream.answer.text
+    assert 0 < stream.answer.ttft_ns < stream.answer.total_ns
+    assert whole.ttft_ns is None, "without a stream nobody saw the first piece"
+    known = {k for k, v in vars(stream.answer).items() if k.endswith("_ns") or k.startswith("n_") if v is not None}
+    assert known == set(stream.answer.sources)
+
+
+def test_what_the_last_request_computed_is_not_computed_again_and_changes_nothing(engine):
+    engine.unload()
+    first = engine.complete("One two three four five six", temperature=0, num_predict=8)
+    again = engine.complete("One two three four five six", temperature=0, num_predict=8)
+    assert first.n_cached == 0
+    assert again.n_cached == first.n_prompt - 1
+    assert again.text == first.text
+
+
+def test_leaving_a_stream_stops_it_and_the_next_answer_is_right(engine):
+    expected = engine.complete(PROMPT, temperature=0, num_predict=12).text
+    stream = engine.complete("Once upon a time", stream=True, num_predict=2000)
+    for _ in zip(stream, range(3), strict=False):
+        pass
+    stream.close()
+    assert engine.complete(PROMPT, temperature=0, num_predict=12).text == expected
+
+
+def test_a_seed_repeats_and_another_does_not(engine):
+    draws = {seed: engine.complete("Colours:", seed=seed, temperature=1.5, num_predict=12).text for seed in (1, 2, 3)}
+    assert len(set(draws.values())) == 3
+    assert engine.complete("Colours:", seed=2, temperature=1.5, num_predict=12).text == draws[2]
+
+
+def test_the_repetition_penalty_sees_the_prompt(engine):
+    prompt = "red red red red red red red red"
+    assert engine.complete(prompt, temperature=0, num_predict=4).text.split()[0] == "red"
+    assert "red" not in engine.complete(prompt, temperature=0, num_predict=4, repeat_penalty=10.0).text.split()
+
+
+def test_every_step_of_the_chain_is_sent(engine):
+    free = engine.complete(PROMPT, temperature=0, num_predict=8).text
+    for narrow in ({"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0}):
+        wide = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temperature": 5.0, "num_predict": 8}
+        assert engine.complete(PROMPT, **{**wide, **narrow}).text == free
+        assert engine.complete(PROMPT, **wide).text != free
+
+
+def test_stop_and_length(engine):
+    stopped = engine.complete("1, 2, 3, 4,", temperature=0, stop=["8"], num_predict=40)
+    assert (stopped.finish_reason, stopped.text.strip()) == ("stop", "5, 6, 7,")
+    cut = engine.complete("1, 2, 3, 4,", temperature=0, num_predict=5)
+    assert (cut.finish_reason, cut.n_gen) == ("length", 5)
+    full = engine.complete("1, 2, 3, 4,", temperature=0, num_predict=500, num_ctx=32)
+    assert full.finish_reason == "length"
+    assert full.n_prompt + full.n_gen <= 33
+
+
+def test_json_follows_the_schema(engine):
+    answer = engine.chat("Name a big city.", temperature=1.0, format=SCHEMA, num_predict=80)
+    jsonschema.validate(answer.json(), SCHEMA)
+    with pytest.raises(NotJSON, match="num_predict"):
+        engine.chat("Name a big city.", format=SCHEMA, num_predict=3).json()
+
+
+def test_errors_are_one_line_with_what_to_do(engine, tmp_path):
+    damaged = tmp_path / "half.gguf"
+    damaged.write_bytes(models.packaged().read_bytes()[:200_000])
+    cases = [
+        (ContextOverflow, "num_ctx", lambda: engine.chat("word " * 100, num_ctx=64)),
+        (OutOfMemory, "smaller", lambda: Embedded().chat("hi", num_ctx=2**30)),
+        (BadOption, "think", lambda: engine.chat("hi", think=True)),
+        (BadOption, "schema", lambda: engine.chat("hi", format={"type": "nonsense"})),
+        (BadOption, "empty", lambda: engine.complete("")),
+        (BadOption, "flash_attn", lambda: llama.Model(flash_attn="perhaps")),
+        (BadOption, "ggml", lambda: llama.Model(type_k="q9")),
+        (ModelNotFound, "Installed", lambda: Embedded("no-such-model")),
+        (DamagedModel, "half.gguf", lambda: llama.Model(damaged)),
+        (EngineTimeout, "timeout_s", lambda: engine.complete("word " * 1200, timeout_s=0.001)),
+    ]
+    for kind, word, provoke in cases:
+        with pytest.raises(kind) as caught:
+            provoke()
+        line = str(caught.value)
+        assert word in line
+        assert "\n" not in line
+        assert str(tmp_path) not in line
+        assert line.rstrip().endswith((".", ")")) or "http" in line
+    assert engine.complete(PROMPT, temperature=0, num_predict=2).text, "the engine goes on after each of them"
+
+
+def test_embeddings_are_of_length_one_and_near_in_meaning(engine):
+    cat, kitten, tax = np.array(engine.embed(["a cat", "a small kitten", "income tax law"]))
+    assert np.linalg.norm(cat) == pytest.approx(1, abs=1e-4)
+    assert cat @ kitten > cat @ tax + 0.2
+    assert engine.embed([]) == []
+
+
+def test_info_names_the_file_by_its_hash(engine):
+    info = engine.info()
+    assert (info.quant, info.digest, info.model_n_params) == ("Q4_1", models.SMOLLM2_SHA256, 134_515_008)
+    assert "AVX" in info.build_info or "NEON" in info.build_info
+    assert any(m.name.startswith("SmolLM2") for m in engine.models())
+
+
+def test_the_log_is_kept_and_not_shown(capfd):
+    with llama.Model(n_ctx=64, n_threads=1) as model:
+        model.decode(model.tokenize(PROMPT))
+    assert capfd.readouterr() == ("", "")
+    assert "llama_model_loader" in llama.log()
+
+
+@pytest.mark.parametrize("text", ["", "été", "🐦 bleu", "a\x00b", "<|im_start|>", "日本語", " spaces  and\n\ttabs "])
+def test_tokens_carry_the_text_whole(text):
+    with llama.Model(n_ctx=64, n_threads=1) as model:
+        assert model.text(model.tokenize(text)) == text
+
+
+def test_logits_do_not_depend_on_the_batch(engine):
+    tokens = list(range(100, 160))
+    with llama.Model(n_ctx=128, n_threads=1, n_batch=64) as a, llama.Model(n_ctx=128, n_threads=1, n_batch=7) as b:
+        a.decode(tokens)
+        b.decode(tokens)
+        assert int(a.logits().argmax()) == int(b.logits().argmax())
+        assert np.abs(a.logits() - b.logits()).max() < 0.5
+        before = a.logits()
+        a.reset(keep=30)
+        a.decode(tokens[30:])
+        assert np.abs(a.logits() - before).max() < 0.5
+        assert a.n_past == 60
+
+
+def test_options_reach_the_distribution():
+    with llama.Model(n_ctx=64, n_threads=1) as model:
+        model.decode(model.tokenize(PROMPT))
+        ids, p = model.distribution(Options(top_k=5, top_p=1.0, min_p=0.0, temperature=1.0))
+        assert (len(ids), int(ids[0])) == (5, int(model.logits().argmax()))
+        assert float(p.sum()) == pytest.approx(1, abs=1e-5)
+        ids, p = model.distribution(Options(temperature=0))
+        assert ids.tolist() == [int(model.logits().argmax())]
