@@ -38,6 +38,9 @@ def axes(
         "grid.alpha": 0.3,
         "font.size": 10,
     }
+    # Load the backend first: a notebook's turns on "interactive", and leaving the context would turn it off again,
+    # so that only the first figure of a page would show.
+    plt.draw_if_interactive()
     with plt.rc_context(style):
         fig, ax = plt.subplots(figsize=(width, height), layout="constrained")
         ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
