@@ -217,7 +217,7 @@ def test_a_build_without_this_processors_instructions_is_noticed(monkeypatch: py
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
     assert "SOURCE_DATE_EPOCH is set" in engines._judged("v", {"system_info": "CPU : SSE3 = 1 |"}).advice
     full = engines._judged("v", {"system_info": "CPU : AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | "})
-    assert full == Check("llama.cpp", "v, built for AVX, AVX2, F16C, FMA")
+    assert full == Check("llama.cpp", "v, built for AVX, AVX2, F16C, FMA, processor only")
 
 
 def test_a_damaged_model_is_told_and_llama_cpp_not_tried_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def version(name):
 metadata.version = version
 from workbook.doctor import table
 report = table()
-print(report["llama.cpp"].status, report["Engine"].status, report.failed)
+print(report["llama.cpp"].status, report["Ollama"].status, report["Engine"].status, report.failed)
 print(report["llama.cpp"].value, "|", report["Engine"].advice)
 """
 
@@ -251,7 +251,7 @@ print(report["llama.cpp"].value, "|", report["Engine"].advice)
 def test_a_light_setup_without_ollama_fails_in_one_line_each() -> None:
     run = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=60, check=True)
     first, second = run.stdout.splitlines()
-    assert first.split() == ["warn", "fail", "True"]
+    assert first.split() == ["warn", "warn", "fail", "True"]
     assert second.startswith("not installed: a light set-up | LlamaCppMissing: no engine here")
 
 

@@ -38,7 +38,7 @@ def checks() -> Iterator[Check]:
     cpp = _llama_cpp(model)
     yield model
     yield cpp
-    yield _ollama()
+    yield _ollama(needed=cpp.status == "fail" or "not installed" in cpp.value)
     # Where llama.cpp ends its process, nothing is asked of it in this one.
     yield _engine(llama_cpp_works=cpp.status != "fail")
 
@@ -75,7 +75,9 @@ def _judged(value: str, built: dict[str, Any]) -> Check:
     on = {name.strip() for name, _, flag in said if flag.strip() == "1"}
     lost = [shown for flag, shown in _BUILT_WITH.items() if flag in hardware.isa_flags() and shown not in on]
     used = [shown for shown in (*_BUILT_WITH.values(), "AVX512", "AMX_INT8", "MATMUL_INT8", "SVE") if shown in on]
-    value += f", built for {', '.join(used) or 'any processor'}" + (", and a graphics card" if built.get("gpu") else "")
+    value += f", built for {', '.join(used) or 'any processor'}" + (
+        ", and a graphics card" if built.get("gpu") else ", processor only"
+    )
     if not lost:
         return Check("llama.cpp", value)
     why = (
@@ -112,7 +114,7 @@ def _trial() -> tuple[dict[str, Any], str]:
     return built, "stops with 'illegal instruction'" if illegal else "stops when it computes a token"
 
 
-def _ollama() -> Check:
+def _ollama(needed: bool = False) -> Check:
     from workbook.engines.addresses import shown
     from workbook.engines.ollama import Ollama, address, answers
 
@@ -121,6 +123,9 @@ def _ollama() -> Check:
     except ValueError:
         return Check("Ollama", "not looked for", "warn", "OLLAMA_HOST is no address: unset it, or set host:port.")
     if not there:
+        if needed:
+            advice = "Start it (ollama serve), or install it: llama.cpp does not work here, so it is needed."
+            return Check("Ollama", f"does not answer at {where}", "warn", advice)
         return Check("Ollama", f"does not answer at {where}: not needed")
     try:
         with Ollama() as server:
