@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import time
@@ -168,4 +169,6 @@ def _sha256(path: Path) -> str:
 def _embedder(path: Path) -> Any:
     from llama_cpp import Llama
 
-    return Llama(str(path), embedding=True, n_ctx=512, n_batch=512, verbose=False, n_threads=llama.usable_cores())
+    embedder = Llama(str(path), embedding=True, n_ctx=512, n_batch=512, verbose=False, n_threads=llama.usable_cores())
+    atexit.register(embedder.close)  # left to the interpreter's end, it fails there with a traceback
+    return embedder

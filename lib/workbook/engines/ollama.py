@@ -31,6 +31,7 @@ from workbook.errors import (
 )
 
 _CONNECT_S = 5.0
+_NONSENSE = (ValueError, TypeError, AttributeError)  # what the client raises on JSON of another shape
 
 
 def address() -> str:
@@ -43,7 +44,7 @@ def answers(within_s: float) -> bool:
     client = _Client(timeout=within_s)
     try:
         client.list()
-    except (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError):
+    except (ConnectionError, httpx.HTTPError, ollama.ResponseError, *_NONSENSE):
         return False
     finally:
         client.close()  # type: ignore[no-untyped-call]
@@ -215,7 +216,7 @@ class Ollama(Engine):
             raise StreamBroken(
                 f"Ollama at {where} went away {doing}. See its log, start it again and ask again."
             ) from None
-        except ValueError as error:
+        except _NONSENSE as error:
             raise EngineError(
                 f"what answers at {where} does not speak Ollama's API ({type(error).__name__})."
             ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -35,8 +35,9 @@ _KEYS = {"openrouter.ai": "OPENROUTER_API_KEY"}
 class OpenAICompatible(Engine):
     """A model behind ``OPENAI_BASE_URL``. The key comes from the environment only and is shown nowhere.
 
-    What the protocol cannot say is marked: num_ctx is the server's own, and prompt_ns and gen_ns are
-    the client's clock (from the first to the last piece), never the server's.
+    What the protocol cannot say is marked: num_ctx is the server's own, and gen_ns is the
+    client's clock, from the first to the last piece; prompt_ns stays None. Ollama's own /v1 has no
+    top_k, min_p or repetition penalty and cuts a prompt that does not fit: use the engine "ollama" there.
     """
 
     name = "openai"
@@ -69,7 +70,7 @@ class OpenAICompatible(Engine):
 
     def _events(self, request: str | list[Message], options: Options, stream: bool) -> Iterator[Piece | Answer]:
         clock, usage, reason = Collector(), None, None
-        with self._said(options.timeout_s, streaming=stream):
+        with self._said(options.timeout_s, begun=lambda: clock.first_ns is not None):
             answered = self._call(request, options, stream)
             for part in answered if stream else [answered]:
                 usage = part.usage or usage
@@ -135,7 +136,7 @@ class OpenAICompatible(Engine):
         self._client.close()
 
     @contextmanager
-    def _said(self, timeout_s: float = 300, streaming: bool = False) -> Iterator[None]:
+    def _said(self, timeout_s: float = 300, begun: Callable[[], bool] = bool) -> Iterator[None]:
         where = self._shown()
         try:
             yield
@@ -144,19 +145,17 @@ class OpenAICompatible(Engine):
         except openai.APITimeoutError:
             raise EngineTimeout(f"{where} sent nothing for {timeout_s:g} s. Raise timeout_s.") from None
         except openai.APIConnectionError:
+            if begun():
+                raise StreamBroken(f"{where} went away in mid-answer. See its log and ask again.") from None
             raise ServerNotFound(f"nothing answers at {where}. Start the server, or set OPENAI_BASE_URL.") from None
         except openai.APIStatusError as error:
             raise _translated(error, self.model, where) from None
         except openai.APIError as error:
             raise StreamBroken(f"{where} broke the answer off: {' '.join(str(error.message).split())[:200]}.") from None
-        except WorkbookError:
-            raise
-        except Exception as error:  # noqa: BLE001  what breaks in mid-stream comes from the client's transport, unwrapped
-            if not streaming or isinstance(error, (AttributeError, TypeError, KeyError)):
-                raise EngineError(
-                    f"what answers at {where} does not speak OpenAI's API ({type(error).__name__})."
-                ) from None
-            raise StreamBroken(f"{where} went away in mid-answer. See its log and ask again.") from None
+        except (ValueError, AttributeError, TypeError) as error:  # the client believes what it is sent
+            raise EngineError(
+                f"what answers at {where} does not speak OpenAI's API ({type(error).__name__})."
+            ) from None
 
 
 def _content(choice: Any) -> tuple[str | None, str | None]:

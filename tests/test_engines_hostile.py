@@ -1,0 +1,208 @@
+"""Servers that lie, break off or say nothing: one line each, in bounded time. And a set-up without llama.cpp."""
+
+import http.server
+import json
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from workbook.engines import connect, native
+from workbook.errors import (
+    EngineError,
+    EngineTimeout,
+    LlamaCppMissing,
+    ModelNotFound,
+    NoModel,
+    OutOfMemory,
+    ServerNotFound,
+    StreamBroken,
+    WorkbookError,
+)
+
+MODELS = {"models": [{"model": "m:latest", "name": "m:latest", "size": 1, "digest": "0" * 64}]}
+SHOW = {"capabilities": ["completion"], "model_info": {}, "details": {}}
+LINE = {
+    "model": "m",
+    "created_at": "2026-01-01T00:00:00Z",
+    "message": {"role": "assistant", "content": "a"},
+    "done": False,
+}
+
+
+@contextmanager
+def server(answers):
+    """A server whose answers are bytes, (status, bytes), or a function that gets the raw connection."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = answers.get(self.path, (404, b"404 page not found"))
+            if callable(answer):
+                return answer(self)
+            status, body = answer if isinstance(answer, tuple) else (200, answer)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            return self.wfile.write(body)
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            return self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.daemon_threads = True
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}"
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def ndjson(*parts, cut=b""):
+    return b"".join(json.dumps(p).encode() + b"\n" for p in parts) + cut
+
+
+def chunk_then_hang_up(handler):
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    body = ndjson(LINE)
+    handler.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+    handler.wfile.flush()
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def say_nothing(_handler):
+    time.sleep(20)
+
+
+def ollama(monkeypatch, chat, **others):
+    monkeypatch.delenv("WORKBOOK_MODEL", raising=False)
+    answers = {"/api/tags": ndjson(MODELS), "/api/show": ndjson(SHOW), "/api/chat": chat, **others}
+    return server(answers)
+
+
+@pytest.mark.parametrize(
+    ("chat", "error"),
+    [
+        (chunk_then_hang_up, StreamBroken),
+        (b"", StreamBroken),
+        (b"<html>proxy</html>", EngineError),
+        (ndjson({"error": "model requires more system memory (9 GiB) than is available (2 GiB)"}), OutOfMemory),
+        ((500, b'{"error": "llama runner process has terminated: exit status 2"}'), EngineError),
+        ((404, b'{"error": "model \'m\' not found"}'), ModelNotFound),
+        ((404, b"404 page not found"), EngineError),
+        (ndjson(LINE, cut=b'{"model": "m", "mess'), EngineError),
+        (ndjson({**LINE, "message": {"role": "assistant", "content": 7}}), EngineError),
+        (say_nothing, EngineTimeout),
+    ],
+)
+def test_ollama_answers_that_are_none(monkeypatch, chat, error):
+    with ollama(monkeypatch, chat) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        engine = connect("ollama", quiet=True)
+        started = time.monotonic()
+        with pytest.raises(error) as caught:
+            list(engine.chat("hi", stream=True, timeout_s=1))
+        assert time.monotonic() - started < 8
+        assert "\n" not in str(caught.value)
+
+
+def test_an_answer_that_ollama_aborts_is_told_as_aborted(monkeypatch):
+    with ollama(monkeypatch, ndjson(LINE, LINE)) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        answer = connect("ollama", quiet=True).chat("hi", stream=True).answer
+    assert (answer.text, answer.finish_reason, answer.n_gen) == ("aa", "aborted", None)
+
+
+@pytest.mark.parametrize("tags", [b"[]", b"<html>", (500, b"no"), b'{"models": 3}', b'{"models": []}', b"{}"])
+def test_what_is_no_ollama_is_passed_over(monkeypatch, tags, capsys):
+    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
+    with server({"/api/tags": tags}) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert connect().name == "embedded"
+        with pytest.raises(WorkbookError) as caught:
+            connect("ollama")
+        assert isinstance(caught.value, EngineError | NoModel)
+
+
+def test_a_server_that_accepts_and_says_nothing_costs_half_a_second(monkeypatch):
+    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
+        from workbook.engines.ollama import answers
+
+        started = time.monotonic()
+        assert not answers(0.5)
+        assert time.monotonic() - started < 5
+        assert connect(quiet=True).name == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"<html>", EngineError),
+        (b"", EngineError),
+        (b'{"choices": []}', StreamBroken),
+        (b'{"choices": 5}', EngineError),
+        ((500, b"oops"), EngineError),
+        ((429, b'{"error": {"message": "slow down"}}'), EngineError),
+        ((400, b'{"error": {"message": "maximum context length is 8192 tokens"}}'), WorkbookError),
+        (say_nothing, EngineTimeout),
+    ],
+)
+def test_openai_answers_that_are_none(monkeypatch, answer, error):
+    with server({"/v1/chat/completions": answer}) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url + "/v1")
+        with pytest.raises(error) as caught:
+            connect("openai", "m", quiet=True).chat("hi", timeout_s=1)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_remote_address_is_not_shown(monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "http://someone.invalid:11434")
+    with pytest.raises(ServerNotFound) as caught:
+        connect("ollama")
+    assert "someone" not in str(caught.value)
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """As if llama-cpp-python had never been installed."""
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    for cached in (native.library, native.build):
+        cached.cache_clear()
+    yield
+    for cached in (native.library, native.build):
+        cached.cache_clear()
+
+
+def test_a_light_set_up_says_what_is_missing(light, monkeypatch):
+    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    from workbook.engines import llama
+
+    for missing in (connect, lambda: connect("embedded"), llama.Model):
+        with pytest.raises(LlamaCppMissing, match="make lab") as caught:
+            missing()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_light_set_up_works_with_an_ollama(light, monkeypatch):
+    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
+    with ollama(monkeypatch, ndjson({**LINE, "done": True})) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert connect(quiet=True).chat("hi").text == "a"
+
+
+def test_in_a_notebook_an_error_is_its_line_alone():
+    assert NoModel("nothing here. Do this.")._render_traceback_() == ["NoModel: nothing here. Do this."]
