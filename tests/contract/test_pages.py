@@ -1,0 +1,33 @@
+"""The pages that take what ``connect()`` finds, executed on the real Ollama with every assert in them."""
+
+import json
+import os
+
+import pytest
+from servers import NAME
+
+from workbook import normalize, pages
+from workbook.execute import SHOWN_ALIKE, execute
+
+LIVE = [page for page in pages.pages() if page.engine == "any"]
+PROBE = "from workbook.engines import connect as _c; _info = _c(quiet=True).info(); print(_info.engine, _info.model)"
+
+
+def test_there_are_such_pages():
+    assert {page.number for page in LIVE} >= {"00", "41", "51"}
+
+
+@pytest.mark.parametrize("page", LIVE, ids=lambda page: page.path.stem)
+def test_page_on_the_real_ollama(page, at_ollama, tmp_path):
+    notebook = normalize.load(page.path.read_bytes(), page.link)
+    notebook.cells.append({"cell_type": "code", "source": PROBE, "metadata": {}, "outputs": [], "id": "probe"})
+    env = {**os.environ, **SHOWN_ALIKE, "OLLAMA_HOST": at_ollama.url, "WORKBOOK_RESULTS": str(tmp_path)}
+    env |= {"WORKBOOK_THREADS": "1"}
+    execute(notebook, page.path.parent, env, cell_timeout_s=180)
+    told = "".join(o.get("text", "") for o in notebook.cells[-1].outputs)
+    assert told.split() == ["ollama", NAME], "the kernel had the real Ollama, not the embedded engine"
+    if page.number == "41":
+        lines = [json.loads(line) for file in tmp_path.rglob("*.jsonl") for line in file.read_text().splitlines()]
+        chats = [line for line in lines if line["engine"] == "ollama" and line["status"] == "ok"]
+        assert len(chats) >= 5, "the recorder recorded the server"
+        assert all(line["n_gen"] > 0 and line["gen_ns"] > 0 for line in chats)
