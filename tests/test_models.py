@@ -21,7 +21,7 @@ TEXTS = [
     "Salut Mistral !",
     "Élève naïve : où est l'œuvre du garçon ? À bientôt, ça va.",
     "Tokenization of antidisestablishmentarianism, 東京 and 3.14% — “quoted”…",
-    " ".join(["La mémoire vive limite la taille du modèle; bandwidth limits its speed."] * 14),
+    " ".join(["La mémoire vive borne la taille du modèle; bandwidth limits its speed."] * 14),
 ]
 
 
