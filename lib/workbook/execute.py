@@ -10,19 +10,24 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import ipykernel.kernelspec
 import nbclient
 import psutil
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets import Type
 
 from workbook.errors import PageStopped
 
 CELL_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
+LOOK_AGAIN_MS = 500
 
 SHOWN_ALIKE = {
     "PYTHONHASHSEED": "0",
@@ -50,6 +55,29 @@ class ThisPython(KernelSpecManager):  # type: ignore[misc, unused-ignore]
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict())
 
 
+class Channel(AsyncZMQSocketChannel):
+    """A channel that looks again. An asyncio socket of ZeroMQ can miss the one sign that a message came, when
+    something is sent on it meanwhile (an Output widget does); it would then wait to the end of the time limit.
+    """
+
+    async def get_msg(  # type: ignore[override]
+        self, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The next message. Raises queue.Empty after ``timeout`` seconds (None: never)."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not await self.socket.poll(LOOK_AGAIN_MS):
+            if end is not None and time.monotonic() >= end:
+                raise Empty
+        return await self._recv()
+
+
+class Client(AsyncKernelClient):
+    """A kernel client with such channels."""
+
+    shell_channel_class = Type(Channel)
+    iopub_channel_class = Type(Channel)
+
+
 def reproducible(results: Path, scratch: Path, engine: str = "embedded") -> dict[str, str]:
     """The environment for outputs that are stored: nothing of this user's settings reaches the page."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("WORKBOOK_")}
@@ -72,9 +100,11 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     """
     client = nbclient.NotebookClient(
         notebook,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), client_factory=Client),
         timeout=cell_timeout_s,
         startup_timeout=START_TIMEOUT_S,
+        iopub_timeout=START_TIMEOUT_S,
+        raise_on_iopub_timeout=True,  # else a lost output is only logged
         coalesce_streams=True,
         record_timing=False,
     )

@@ -1,0 +1,119 @@
+"""The whole workbook on this machine: execute every page, keep what they made, build the site from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from workbook import normalize, paths, site
+from workbook.errors import LlamaCppMissing, PageStopped, SiteFailed
+from workbook.execute import SHOWN_ALIKE, Cost, execute
+from workbook.pages import Page, pages
+
+CELL_TIMEOUT_S = 900  # a slow laptop records for minutes in one cell
+BUDGET_S = 180
+
+Say = Callable[[str], None]
+Outcome = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One page: how it ended, what it cost (None unless done), where its execution stands."""
+
+    page: Page
+    outcome: Outcome
+    path: Path
+    cost: Cost | None = None
+
+
+def run(
+    wanted: Sequence[Page] | None = None,
+    folders: site.Folders | None = None,
+    say: Say = print,
+    env: Mapping[str, str] | None = None,
+) -> list[Result]:
+    """Execute the pages in order on the engine that ``connect()`` finds, then build the site from them.
+
+    Executed pages go to ``build/executed``; the pages' own records to ``paths.results()``; no page is changed.
+    A page that stops is said in one line and the others go on; the site is built in any case.
+
+    Raises
+    ------
+    PageStopped : at the end, if a page failed. SiteFailed: if the site was not built cleanly.
+    """
+    folders = folders or site.Folders.checkout()
+    every = list(wanted) if wanted is not None else pages(folders.notebooks)
+    into = folders.build / "executed"
+    shutil.rmtree(into, ignore_errors=True)  # what an earlier run left must not pass for this one's
+    started = time.perf_counter()
+    results = [_one(page, into, env or os.environ, say) for page in every]
+    problem = _site(results, folders, say)
+    _summary(results, time.perf_counter() - started, say)
+    failed = [result.page.number for result in results if result.outcome == "failed"]
+    if failed:
+        raise PageStopped(0, "pages that failed", ", ".join(failed))
+    if problem:
+        raise problem
+    return results
+
+
+def engine_line(say: Say = print) -> None:
+    """Say which engine the pages will get. A light set-up without a server has none: the pages say so themselves.
+
+    Raises the engine's error where the user named an engine that does not answer.
+    """
+    from workbook.engines import connect
+
+    try:
+        engine = connect(quiet=True)
+    except LlamaCppMissing as error:
+        say(f"No engine: {error}")
+        return
+    with engine:
+        say(f"Engine: {engine.info()}")
+
+
+def _one(page: Page, into: Path, env: Mapping[str, str], say: Say) -> Result:
+    """Execute one page, say how it went, write it whole."""
+    name = f"{page.number}  {page.title:<32.32}"
+    notebook = normalize.load(page.path.read_bytes(), page.link)
+    path = into / page.link
+    outcome: Outcome = "failed"
+    cost = None
+    try:
+        cost = execute(notebook, page.path.parent, {**env, **SHOWN_ALIKE}, CELL_TIMEOUT_S)
+        outcome = "done"
+        say(f"{name}  {cost.seconds:5.0f} s  {cost.peak_rss_bytes / 1e6:6.0f} MB")
+    except PageStopped as error:
+        if error.kind == LlamaCppMissing.__name__:
+            outcome = "skipped"
+            say(f"{name}  skipped: needs llama-cpp-python")
+        else:
+            say(f"{name}  FAILED: {error}")
+    paths.write_whole(path, normalize.dump(normalize.normalize(notebook)))
+    return Result(page, outcome, path, cost)
+
+
+def _site(results: Sequence[Result], folders: site.Folders, say: Say) -> SiteFailed | None:
+    """Build the site; a page that was skipped is shown as it is stored."""
+    shown = {result.page.link: result.path for result in results if result.outcome != "skipped"}
+    started = time.perf_counter()
+    try:
+        front = site.build(shown, folders)
+    except SiteFailed as error:
+        return error
+    say(f"Site  {time.perf_counter() - started:.0f} s  {paths.shown(front)}")
+    return None
+
+
+def _summary(results: Sequence[Result], seconds: float, say: Say) -> None:
+    counts = {name: sum(result.outcome == name for result in results) for name in ("done", "skipped", "failed")}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    over = f"; the budget is {BUDGET_S} s" if seconds > BUDGET_S else ""
+    say(f"Pages: {said or 'none'}. {seconds:.0f} s in all{over}.")
