@@ -175,6 +175,16 @@ def test_a_remote_address_is_not_shown(monkeypatch):
     assert "someone" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["http://[bad", "127.0.0.1:99999999", "http://a:b:c"])
+def test_an_address_that_is_none_is_said_so(monkeypatch, value):
+    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
+    monkeypatch.setenv("OLLAMA_HOST", value)
+    for engine in (None, "ollama"):
+        with pytest.raises(WorkbookError) as caught:
+            connect(engine)
+        assert "OLLAMA_HOST" in str(caught.value)
+
+
 @pytest.fixture
 def light(monkeypatch):
     """As if llama-cpp-python had never been installed."""

@@ -196,7 +196,7 @@ def explain(tail):
 
 def from_rows(rows):
     """A requirements file of these rows."""
-    file = tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False, encoding="utf-8")
+    file = tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False, encoding="utf-8")  # noqa: SIM115
     with file:
         file.write("".join(text for _, text in rows))
     return file.name

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from workbook import models
+from workbook import cgroups, models
 from workbook.engines import native
 from workbook.engines.chain import Chain
 from workbook.engines.native import Build, build, log
@@ -35,7 +35,8 @@ def usable_cores() -> int:
         return int(named)
     physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, allowed))
+    quota = cgroups.limits().cpus  # a container's share of the processors' time
+    return max(1, min(physical, allowed, int(quota or physical)))
 
 
 def default_path() -> Path:

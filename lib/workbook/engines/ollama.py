@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import httpx
 import ollama
 
+from workbook.engines import refusals
 from workbook.engines.addresses import shown, tree_listening_on
 from workbook.engines.base import Collector, Engine
 from workbook.engines.chain import REPEAT_LAST_N
 from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece
 from workbook.errors import (
     BadOption,
-    ContextOverflow,
     EngineError,
     EngineTimeout,
     ModelNotFound,
     NoModel,
-    OutOfMemory,
     ServerNotFound,
     StreamBroken,
-    WorkbookError,
 )
 
 _CONNECT_S = 5.0
@@ -35,8 +32,11 @@ _NONSENSE = (ValueError, TypeError, AttributeError)  # what the client raises on
 
 
 def address() -> str:
-    """Where Ollama is expected: ``OLLAMA_HOST`` as Ollama reads it, else http://127.0.0.1:11434."""
-    return str(ollama.Client()._client.base_url).rstrip("/")
+    """Where Ollama is expected: ``OLLAMA_HOST`` as Ollama reads it, else http://127.0.0.1:11434. Raises BadOption."""
+    try:
+        return str(ollama.Client()._client.base_url).rstrip("/")
+    except (ValueError, httpx.InvalidURL):
+        raise BadOption("OLLAMA_HOST is not an address. Write it as 127.0.0.1:11434, or unset it.") from None
 
 
 def answers(within_s: float) -> bool:
@@ -201,7 +201,7 @@ class Ollama(Engine):
         try:
             yield
         except ollama.ResponseError as error:
-            raise _translated(error, self.model) from None
+            raise refusals.from_ollama(error, self.model) from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             raise ServerNotFound(
                 f"no Ollama answers at {where}. Start it (ollama serve), or set OLLAMA_HOST."
@@ -217,35 +217,11 @@ class Ollama(Engine):
                 f"Ollama at {where} went away {doing}. See its log, start it again and ask again."
             ) from None
         except _NONSENSE as error:
-            raise EngineError(
-                f"what answers at {where} does not speak Ollama's API ({type(error).__name__})."
-            ) from None
+            what = type(error).__name__
+            raise EngineError(f"what answers at {where} does not speak Ollama's API ({what}).") from None
 
 
 def _content(part: Any) -> tuple[str | None, str | None]:
     if isinstance(part, ollama.ChatResponse):
         return part.message.content, part.message.thinking
     return part.response, part.thinking
-
-
-def _translated(error: ollama.ResponseError, model: str) -> WorkbookError:
-    words = _innermost(str(error.error))
-    low = words.lower()
-    if "context" in low and ("exceed" in low or "length" in low or "size" in low):
-        return ContextOverflow(f"the prompt does not fit num_ctx: {words}. Shorten it or raise num_ctx.")
-    if "memory" in low:
-        return OutOfMemory(f"Ollama has no room for {model}: {words}. Take a smaller model or num_ctx.")
-    if error.status_code == 404 and "not found" in low and "model" in low:
-        return ModelNotFound(f"Ollama no longer has {model!r}. Install it with: ollama pull {model}")
-    if error.status_code == 404:
-        return EngineError(f"what answers there does not know this call of Ollama's API: {words}.")
-    if error.status_code == 400:
-        return BadOption(f"Ollama refuses the request: {words}.")
-    return EngineError(f"Ollama failed: {words}. Its log says more.")
-
-
-def _innermost(words: str) -> str:
-    """The message inside the JSON that llama-server's errors travel in."""
-    with suppress(ValueError, KeyError, TypeError):
-        words = str(json.loads(words)["error"]["message"])
-    return " ".join(words.split())[:300].rstrip(".")
