@@ -31,4 +31,5 @@ html_theme_options = {
     "home_page_in_toc": True,
     "show_navbar_depth": 2,
     "show_toc_level": 2,
+    "footer_content_items": [],
 }

@@ -17,8 +17,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # plain text, at once, on every terminal
 )
-results_app = typer.Typer(help="The benchmark records of this machine and others.", no_args_is_help=True)
+results_app = typer.Typer(
+    help="The benchmark records of this machine and others.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(results_app, name="results")
 
 PagesArgument = Annotated[list[str] | None, typer.Argument(help="Numbers or names of pages, e.g. 11; all without.")]
@@ -137,9 +140,7 @@ def bench(
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the prompt test (pp).")] = 512,
     gen_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the generation test (tg).")] = 128,
     host: Annotated[str | None, typer.Option(help="Alias of this machine in the records.")] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Folder of records; else WORKBOOK_RESULTS or data/results.")
-    ] = None,
+    results: Folder = None,
 ) -> None:
     """Record a benchmark of this machine: one warm-up, then the repetitions, each kept as it ends."""
     from workbook.bench import protocol

@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets import Type
 
 from workbook.errors import PageStopped
+from workbook.leaks import KEY_NAMES
 
 CELL_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
@@ -79,10 +80,9 @@ class Client(AsyncKernelClient):
 
 
 def reproducible(results: Path, scratch: Path, engine: str = "embedded") -> dict[str, str]:
-    """The environment for outputs that are stored: nothing of this user's settings reaches the page."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("WORKBOOK_")}
-    if "WORKBOOK_CACHE" in os.environ:
-        env["WORKBOOK_CACHE"] = os.environ["WORKBOOK_CACHE"]
+    """The environment for outputs that are stored: this user's choices of engine, model and keys do not reach it."""
+    dropped = ("WORKBOOK_MODEL", *(() if engine == "ollama" else ("OLLAMA_HOST",)))
+    env = {name: value for name, value in os.environ.items() if name not in dropped and not KEY_NAMES.search(name)}
     return env | SHOWN_ALIKE | {
         "WORKBOOK_ENGINE": engine,
         "WORKBOOK_RESULTS": str(results),

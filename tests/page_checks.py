@@ -1,0 +1,181 @@
+"""What every page must keep to. Each check takes a notebook and gives what is wrong with it, a line each."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from workbook import leaks, pages
+from workbook.exercises import load
+
+LONGEST_CELL, LONG_CELL = 25, 15
+IGNORED_SHARE = 0.25
+LARGEST_OUTPUTS = 2_000_000
+IGNORE = "nbval-ignore-output"
+NBVAL_COMMENT = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", re.M)
+SKIPPING_TAGS = {"nbval-skip", "nbval-check-output", "skip-execution"}
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell: Any) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def tree(cell: Any) -> ast.Module:
+    """The cell's syntax tree, with IPython's own syntax (%magic, !command) turned into Python first."""
+    return ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def executed(notebook: Any) -> Iterator[str]:
+    """Counts 1 to n and stored outputs: a stripped page would pass every comparison."""
+    cells = code_cells(notebook)
+    if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
+        yield f"its counts are not 1 to {len(cells)}"
+    for cell in cells:
+        if not cell.outputs and _shows(cell):
+            yield f"cell {cell.id} shows something and has no stored output"
+
+
+def _shows(cell: Any) -> bool:
+    """Whether the cell surely makes an output: it prints at its top level."""
+    calls = [node.value for node in tree(cell).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    return any(isinstance(call.func, ast.Name) and call.func.id in ("print", "check") for call in calls)
+
+
+def short_cells(notebook: Any, limit: int = LONGEST_CELL) -> Iterator[str]:
+    for cell in code_cells(notebook):
+        lines = len(cell.source.splitlines())
+        if lines > limit:
+            yield f"cell {cell.id} has {lines} lines, more than {limit}"
+
+
+def compared(notebook: Any, link: str) -> Iterator[str]:
+    """Few outputs go uncompared on pages of theory and analysis, and nothing is skipped by a comment or tag."""
+    cells = code_cells(notebook)
+    ignored = [cell for cell in cells if IGNORE in tags(cell)]
+    if link.startswith(("1_", "5_")) and len(ignored) > IGNORED_SHARE * len(cells):
+        yield f"{len(ignored)} of {len(cells)} cells go uncompared, more than {IGNORED_SHARE:.0%}"
+    for cell in cells:
+        if NBVAL_COMMENT.search(cell.source):
+            yield f"cell {cell.id} steers nbval by a comment: use a tag"
+        if SKIPPING_TAGS & set(tags(cell)):
+            yield f"cell {cell.id} is skipped by a tag"
+
+
+def asserted(notebook: Any) -> Iterator[str]:
+    """Every cell whose output is not compared is followed by an assert on a name that it assigned."""
+    cells = code_cells(notebook)
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        if IGNORE in tags(cell):
+            made = assigned(tree(cell))
+            if after is None or IGNORE in tags(after) or not asserts_on(tree(after), made):
+                yield f"cell {cell.id}: the next cell asserts nothing of {', '.join(sorted(made)) or 'it: it assigns no name'}"
+
+
+def assigned(module: ast.AST) -> set[str]:
+    """Names that the code assigns, by whatever means, functions aside."""
+    return {node.id for node in ast.walk(module) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _used(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load)}
+
+
+def asserts_on(module: ast.Module, names: set[str]) -> bool:
+    """Whether an assert's condition depends on one of ``names``, directly or through what is made from them."""
+    depends, before = set(names), -1
+    while len(depends) != before:
+        before = len(depends)
+        for node in ast.walk(module):
+            value = node.iter if isinstance(node, ast.For | ast.comprehension) else getattr(node, "value", None)
+            if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension) and value:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if _used(value) & depends:
+                    depends |= {name for target in targets for name in assigned(target)}
+    return any(isinstance(node, ast.Assert) and _used(node.test) & depends for node in ast.walk(module))
+
+
+def skeleton(notebook: Any, page: pages.Page) -> Iterator[str]:
+    """Title, aim, budget, prerequisites, what one can do after, versions, takeaways, what's next, sources."""
+    nb: dict[str, Any] = {"cells": [{"cell_type": c.cell_type, "source": c.source} for c in notebook.cells]}
+    head, text = pages.header(nb), "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    budget = f"*Time: {page.minutes:g} minutes · RAM: {pages.ram(page)} · Download: {pages.download(page)}*"
+    if budget not in head.splitlines():
+        yield f"its budget line is not the one that its metadata say: {budget}"
+    if page.level not in pages.LEVELS:
+        yield f"its level is {page.level!r}, none of {', '.join(pages.LEVELS)}"
+    if "**Before this page**:" not in head:
+        yield "it does not say what comes before it"
+    promised = bullets(head.partition("**After it you can**")[2])
+    if not 3 <= promised <= 5:
+        yield f"it promises {promised} things, not 3 to 5"
+    first = code_cells(notebook)[0]
+    if "versions(" not in first.source or "Python 3." not in str(first.outputs):
+        yield "its first code cell does not print versions"
+    headings = re.findall(r"^## (.+)$", text, flags=re.M)
+    if headings[-3:] != ["Takeaways", "What's next", "Sources"]:
+        yield f"it ends with {', '.join(headings[-3:])}, not Takeaways, What's next, Sources"
+    took = bullets(section(text, "Takeaways"))
+    if took != promised:
+        yield f"it promises {promised} things and takes {took} away"
+    if not bullets(section(text, "Sources")):
+        yield "it names no source"
+
+
+def section(text: str, heading: str) -> str:
+    return re.split(r"^## ", text.partition(f"## {heading}\n")[2], flags=re.M)[0]
+
+
+def bullets(text: str) -> int:
+    return len(re.findall(r"^[-*] \S", text, flags=re.M))
+
+
+def exercises(notebook: Any, folder: Path, page: pages.Page) -> Iterator[str]:
+    """At least two, left unanswered, each with its answer in data/exercises."""
+    file = folder / f"{page.path.stem}.yaml"
+    known = set(load(file)) if file.is_file() else set()
+    found = []
+    for cell in code_cells(notebook):
+        number = re.match(r"# Exercise (\d\d\.\d+)\. \S", cell.source)
+        if number:
+            found.append(number[1])
+            if f'check("{number[1]}", ' not in cell.source or "..." not in cell.source:
+                yield f"exercise {number[1]} is not left open, or checks another"
+            if "Not answered yet" not in str(cell.outputs):
+                yield f"exercise {number[1]} is stored answered"
+    if len(found) < 2:
+        yield f"it has {len(found)} exercises, fewer than two"
+    if set(found) != known:
+        yield f"its exercises are {found}, those in the file {sorted(known)}"
+    yield from (f"exercise {number} is not of page {page.number}" for number in found if number[:2] != page.number)
+
+
+def alt_texts(notebook: Any) -> Iterator[str]:
+    for cell in code_cells(notebook):
+        shown = any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        if shown and len(alt.split()) < 4:
+            yield f"cell {cell.id} shows a figure without words for who cannot see it"
+
+
+def size(notebook: Any) -> Iterator[str]:
+    total = sum(len(str(cell.outputs)) for cell in code_cells(notebook)) + len(
+        str(notebook.metadata.get("widgets", ""))
+    )
+    if total > LARGEST_OUTPUTS:
+        yield f"its outputs are {total / 1e6:.1f} MB, more than {LARGEST_OUTPUTS / 1e6:g}"
+
+
+def problems(notebook: Any, page: pages.Page, folder: Path) -> list[str]:
+    """All that is wrong with a page."""
+    return [
+        *executed(notebook), *short_cells(notebook), *compared(notebook, page.link), *asserted(notebook),
+        *skeleton(notebook, page), *exercises(notebook, folder, page), *alt_texts(notebook), *size(notebook),
+        *leaks.refusals(notebook),
+    ]  # fmt: skip

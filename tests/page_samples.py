@@ -1,0 +1,94 @@
+"""A small page that keeps to every rule, to be broken one rule at a time."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+HEAD = """# Count to two
+
+Two numbers and what they add up to. A page for tests.
+
+*Time: 5 minutes · RAM: 1 GB · Download: none*
+
+**Before this page**: nothing.
+
+**After it you can**
+
+- count;
+- add;
+- stop."""
+TAIL = """## Takeaways
+
+- One, two.
+- One and two are three.
+- Enough.
+
+## What's next
+
+Nothing.
+
+## Sources
+
+- None needed."""
+EXERCISES = """
+"{n}.1": {{kind: number, answer: 3, within: 1%, why: a, hint: b, solution: c, accept: [3], refuse: [4]}}
+"{n}.2": {{kind: number, answer: 5, within: 1%, why: a, hint: b, solution: c, accept: [5], refuse: [4]}}
+"""
+
+
+def stream(text: str) -> Any:
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+def sample(number: str = "11") -> Any:
+    """A notebook as ``refresh`` would store it; cells by place: 0 head, 1 versions, 2 live, 3 its assert, …"""
+    code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    cells = [
+        text(HEAD, id="head"),
+        code(
+            "from workbook.doctor import versions\nfrom workbook.exercises import check\n\nprint(versions())",
+            id="setup",
+        ),
+        code("import time\n\nnow = time.time()\nprint(now)", id="live", metadata={"tags": ["nbval-ignore-output"]}),
+        code("assert now > 0", id="asserted"),
+        code("1 + 2", id="sum"),
+        code(f'# Exercise {number}.1. One and two?\nanswer = ...\ncheck("{number}.1", answer)', id="exercise-1"),
+        code(f'# Exercise {number}.2. Two and three?\nanswer = ...\ncheck("{number}.2", answer)', id="exercise-2"),
+        text(TAIL, id="tail"),
+    ]
+    outputs = {
+        "setup": [stream("Python 3.11.7\n")],
+        "live": [stream("1.5\n")],
+        "sum": [nbformat.v4.new_output("execute_result", data={"text/plain": "3"}, execution_count=4)],
+        "exercise-1": [stream(f"{number}.1  Not answered yet.\n")],
+        "exercise-2": [stream(f"{number}.2  Not answered yet.\n")],
+    }
+    count = 0
+    for cell in cells:
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count, cell.outputs = count, outputs.get(cell.id, [])
+    metadata = {"workbook": {"engine": "any", "minutes": 5, "ram_gb": 1, "download_mb": 0}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def store(notebook: Any, folder: Path, link: str = "1_theory/11_count.ipynb") -> Path:
+    """Write ``notebook`` under ``folder`` in the stored form."""
+    from workbook import normalize, paths
+
+    paths.write_whole(folder / link, normalize.dump(normalize.normalize(notebook)))
+    return folder / link
+
+
+def store_exercises(folder: Path, stem: str = "11_count", number: str = "11") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.yaml").write_text(EXERCISES.format(n=number), encoding="utf-8")
+
+
+def page_of(notebook: Any, tmp_path: Path) -> Any:
+    """The page that ``notebook`` would be, with its exercises beside it."""
+    from workbook import pages
+
+    store_exercises(tmp_path / "exercises")
+    return pages.read(store(notebook, tmp_path / "notebooks"), tmp_path / "notebooks")
