@@ -98,7 +98,7 @@ def run(engine: Engine, folder: Path, plan: Plan, host: str, progress: bool = Tr
         with (
             closing(recorder.gpu),
             closing(_cells(engine, plan)) as cells,
-            tqdm(total=total, disable=not progress, unit="rep", leave=False) as bar,
+            tqdm(total=total, disable=not progress, unit="rep") as bar,
         ):
             for cell in cells:
                 if isinstance(cell, str):
