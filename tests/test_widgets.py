@@ -78,7 +78,7 @@ def test_every_corner_of_the_sliders_draws(explorer: SamplingExplorer) -> None:
                 explorer.temperature.value, explorer.top_k.value, explorer.top_p.value = temperature, top_k, top_p
                 shown = percents(explorer)
                 assert shown == sorted(shown, reverse=True)
-                assert sum(shown) == pytest.approx(100, abs=1.5)
+                assert 90 < sum(shown) < 100.3
 
 
 def test_a_token_cannot_write_into_the_page(explorer: SamplingExplorer) -> None:

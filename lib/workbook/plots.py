@@ -73,11 +73,12 @@ def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, lo
 
 
 def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Figure:
-    """One panel a setting, one bar a token, in the order given.
+    """One panel a setting, one bar a token, in the order given; all panels on the same scale.
 
     ``panels``: name of the setting to pairs of a token's text and its probability (0 to 1).
     """
     n_rows = max(len(panel) for panel in panels.values())
+    largest = 100 * max(p for panel in panels.values() for _, p in panel)
     fig, first = axes("", "", width=max(5.0, 2.6 * len(panels) + 1.0), height=1.3 + 0.28 * n_rows)
     first.remove()
     for column, (setting, panel) in enumerate(panels.items()):
@@ -91,7 +92,7 @@ def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) ->
         # A dollar sign would begin a formula.
         ax.set_yticks(range(len(panel)), [token.replace("$", r"\$") for token, _ in panel], fontsize=9)
         ax.set_ylim(n_rows - 0.4, -0.6)
-        ax.set_xlim(0, 1.18 * max(percent))
+        ax.set_xlim(0, 1.18 * largest)
         ax.set_xlabel("probability (%)")
         ax.set_title(setting, fontsize=9, loc="left")
         ax.spines[["top", "right"]].set_visible(False)
