@@ -16,6 +16,7 @@ IGNORED_SHARE = 0.25
 LARGEST_OUTPUTS = 2_000_000
 IGNORE = "nbval-ignore-output"
 NBVAL_COMMENT = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", re.M)
+ENDING = ["Takeaways", "What's next", "Sources"]
 SKIPPING_TAGS = {"nbval-skip", "nbval-check-output", "skip-execution"}
 
 
@@ -119,8 +120,9 @@ def skeleton(notebook: Any, page: pages.Page) -> Iterator[str]:
     if "versions(" not in first.source or "Python 3." not in str(first.outputs):
         yield "its first code cell does not print versions"
     headings = re.findall(r"^## (.+)$", text, flags=re.M)
-    if headings[-3:] != ["Takeaways", "What's next", "Sources"]:
-        yield f"it ends with {', '.join(headings[-3:])}, not Takeaways, What's next, Sources"
+    ending = [name for name in headings if name in ENDING]
+    if ending != ENDING or headings[-1] != ENDING[-1]:
+        yield f"it ends with {', '.join(headings[-3:])}, not {', '.join(ENDING)}"
     took = bullets(section(text, "Takeaways"))
     if took != promised:
         yield f"it promises {promised} things and takes {took} away"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -13,22 +14,31 @@ from sphinx.util.math import get_node_equation_number
 
 logger = logging.getLogger(__name__)
 
-ALIGNED = re.compile(r"\\begin\{(?:align|equation|gather|multline)\*?\}")
+ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|align\*?|gather\*?|gathered|multline\*?)\}")
+UNKNOWN = re.compile(r"\\|&(?!#?\w+;)")  # a command left as text, or a column mark outside a table
+
+
+def rewritten(latex: str, display: str) -> str:
+    """The formula in the environments that latex2mathml draws."""
+    latex = re.sub(r"\\(begin|end)\{equation\*?\}", "", latex.strip())
+    latex = ALIGNED.sub(r"\\\1{split}", latex)
+    if display == "block" and r"\\" in latex and r"\begin{" not in latex:
+        latex = rf"\begin{{split}}{latex}\end{{split}}"
+    return latex
 
 
 def mathml(node: nodes.Element, display: str) -> str:
     """The formula of ``node`` as MathML; one that cannot be converted is a warning, and shown as it is written."""
-    latex = node.astext().strip()
-    if display == "block" and r"\\" in latex and not re.search(r"\\begin\{", latex):
-        latex = rf"\begin{{aligned}}{latex}\end{{aligned}}"
+    latex = node.astext()
     try:
-        made = convert(re.sub(r"\\(begin|end)\{equation\*?\}", "", latex), display=display)
+        made = str(convert(rewritten(latex, display), display=display))
     except Exception as error:  # noqa: BLE001  latex2mathml raises whatever its parser meets
         logger.warning("formula not understood (%s): %s", type(error).__name__, latex, location=node)
-        return f"<code>{nodes.literal(latex, latex).astext()}</code>"
-    if "\\" in re.sub(r"<[^>]*>", "", made):
-        logger.warning("formula holds a command that MathML has no sign for: %s", latex, location=node)
-    return str(made)
+        return f"<code>{html.escape(latex)}</code>"
+    made = re.sub(r">\\([{}|])<", r">\1<", made)  # a brace after \Big keeps its backslash
+    if UNKNOWN.search(re.sub(r"<[^>]*>", "", made)):
+        logger.warning("formula holds what MathML has no sign for: %s", latex, location=node)
+    return made
 
 
 def visit_inline(writer: Any, node: nodes.math) -> None:

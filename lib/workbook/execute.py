@@ -154,10 +154,10 @@ def _peak_memory(pid: int, every_s: float = 0.2) -> Iterator[list[int]]:
     def watch() -> None:
         with contextlib.suppress(psutil.Error):
             kernel = psutil.Process(pid)
-            while True:
+            over = False
+            while not over:
+                over = end.wait(every_s)  # and one last look when the block has ended
                 seen[0] = max(seen[0], _resident(kernel))
-                if end.wait(every_s):
-                    return
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

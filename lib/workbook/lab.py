@@ -19,7 +19,9 @@ def command(browser: bool) -> list[str]:
     page = paths.notebooks() / FIRST
     if not page.is_file():
         raise BadPage(f"{paths.shown(page)} is missing: is this the whole checkout?")
-    made = [sys.executable, "-m", "jupyterlab", str(page), f"--ServerApp.root_dir={paths.root()}", "--log-level=WARN"]
+    address = f"/lab/tree/{page.relative_to(paths.root()).as_posix()}"
+    made = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={paths.root()}"]
+    made += [f"--LabApp.default_url={address}", "--LabApp.log_level=WARN", "--ServerApp.log_level=WARN"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         made.append("--allow-root")  # a container's only user; the server listens on loopback and asks for its token
     return made if browser else [*made, "--no-browser"]

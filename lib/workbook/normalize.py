@@ -34,11 +34,15 @@ CURSOR = re.compile(r"\x1b\[[0-9;]*[ABCDJK]")
 def load(content: bytes, name: str) -> Any:
     """The notebook in ``content``. Raises BadPage where it is no notebook of format 4."""
     try:
-        notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
-        nbformat.validate(notebook)
-    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        text = content.decode("utf-8")
+        raw = json.loads(text)
+        if not isinstance(raw, dict) or raw.get("nbformat") != 4:
+            raise ValueError("its nbformat is not 4")
+        # Before reading it: the reader takes what it finds for granted.
+        nbformat.validate(raw)
+        return nbformat.reads(text, as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
         raise BadPage(f"{name} is not a notebook: {str(error).strip().splitlines()[0]}") from None
-    return notebook
 
 
 def dump(notebook: Any) -> bytes:

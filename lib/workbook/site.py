@@ -75,8 +75,7 @@ def _prepare(folders: Folders, every: Sequence[Page], notebooks: Mapping[str, Pa
             made[path.relative_to(folders.docs).as_posix()] = path.read_bytes()
     index = made["index.md"].decode("utf-8").replace(PLACE, listing(every))
     made["index.md"] = index.encode("utf-8")
-    for path in [folders.data / "README.md", *sorted((folders.data / "results" / "example").glob("*"))]:
-        made[f"data/{path.relative_to(folders.data).as_posix()}"] = path.read_bytes()
+    made["data/README.md"] = (folders.data / "README.md").read_bytes()
     for name, content in made.items():
         _write(folders.source / name, content)
     for path in sorted(folders.source.rglob("*"), reverse=True):

@@ -1,0 +1,168 @@
+"""The site: built with warnings as errors, whole, from stored or executed pages, and loading nothing from elsewhere."""
+
+import importlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import docutils.nodes
+import nbformat
+import pytest
+from page_samples import sample, store, stream
+
+from workbook import pages, paths, site
+from workbook.errors import SiteFailed
+
+# What a page loads by itself: scripts, styles, pictures, frames, fonts. A link that a reader may follow is none.
+LOADS = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|data)\s*=\s*["']?(?:https?:)?//[^"'>\s]+"""
+    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|icon|modulepreload|preconnect|dns-prefetch))[^>]*?\bhref=["']?(?:https?:)?//[^"'>\s]+"""
+    r"""|(?:@import\s+|url\()\s*(?:url\()?["']?(?:https?:)?//[^"')\s]+""",
+    re.I,
+)
+
+
+def loads_from_elsewhere(html: Path) -> list[str]:
+    files = [path for path in html.rglob("*") if path.suffix in (".html", ".css")]
+    return [f"{path.name}: {hit}" for path in files for hit in LOADS.findall(path.read_text(encoding="utf-8"))]
+
+
+def folders(tmp_path: Path, own_front: bool = False) -> site.Folders:
+    """Places below ``tmp_path``; ``own_front``: with a front page that links to no page by name."""
+    docs = paths.root() / "docs"
+    if own_front:
+        docs = Path(shutil.copytree(docs, tmp_path / "docs", dirs_exist_ok=True))
+        (docs / "index.md").write_text(f"# Front\n\n## Pages\n\n{site.PLACE}\n", encoding="utf-8")
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    (data / "README.md").write_text("# Data dictionary\n", encoding="utf-8")
+    return site.Folders(tmp_path / "notebooks", docs, data, tmp_path / "build")
+
+
+def small_workbook(tmp_path: Path, *, text: str = "") -> site.Folders:
+    start = sample("00")
+    start.cells[-1].source = "[Count](1_theory/11_count.ipynb) $a_{ij} \\le \\frac{1}{2}$\n\n" + start.cells[-1].source
+    store(start, tmp_path / "notebooks", "00_start_here.ipynb")
+    count = sample()
+    count.cells[-1].source = text + "\n\n" + count.cells[-1].source
+    store(count, tmp_path / "notebooks")
+    return folders(tmp_path)
+
+
+def test_site_is_built_and_loads_nothing(tmp_path):
+    places = small_workbook(tmp_path)
+    front = site.build(folders=places)
+    text = front.read_text(encoding="utf-8")
+    assert 'href="notebooks/1_theory/11_count.html"' in text
+    page = (places.html / "notebooks" / "00_start_here.html").read_text(encoding="utf-8")
+    assert "<mfrac>" in page
+    assert "Not answered yet" in page
+    assert 'href="1_theory/11_count.html"' in page
+    assert list(places.html.rglob("*.html"))
+    assert loads_from_elsewhere(places.html) == []
+    served = places.html / "_sources" / "notebooks" / "1_theory" / "11_count.ipynb"
+    assert served.read_bytes() == (places.notebooks / "1_theory" / "11_count.ipynb").read_bytes()
+    # The second time: an executed page in place of a stored one, and a page that is gone.
+    other = sample()
+    other.cells[4].outputs = [stream("made on this machine\n")]
+    executed = store(other, tmp_path / "executed")
+    site.build({"1_theory/11_count.ipynb": executed}, places)
+    assert "made on this machine" in (places.html / "notebooks/1_theory/11_count.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[gone](12_gone.ipynb)", "12_gone"),
+        ("$\\nosuchcommand{x}$", "nosuchcommand"),
+        ("[x](#no-such-part)", "no-such-part"),
+    ],
+)
+def test_a_broken_page_fails_the_site(tmp_path, text, says):
+    places = small_workbook(tmp_path, text=text)
+    with pytest.raises(SiteFailed, match=says) as caught:
+        site.build(folders=places)
+    assert str(tmp_path) not in str(caught.value)
+    assert (places.html / "index.html").is_file(), "there all the same, to be looked at"
+
+
+def test_the_search_for_loads_can_fail(tmp_path):
+    html = tmp_path / "x.html"
+    for bad in (
+        '<script src="https://cdn.example.org/x.js">',
+        "<img alt='' src='//example.org/x.png'>",
+        '<link href="https://example.org/x.css" rel="stylesheet">',
+        '<link rel="stylesheet" href="https://example.org/x.css">',
+        "<style>@import url(https://example.org/x.css)</style>",
+        "<style>@font-face {src: url('https://example.org/x.woff')}</style>",
+    ):
+        html.write_text(bad, encoding="utf-8")
+        assert loads_from_elsewhere(tmp_path), bad
+    html.write_text(
+        '<a href="https://ollama.com">x</a><img src="_images/x.png"><link rel="next" href="x.html">', "utf-8"
+    )
+    assert not loads_from_elsewhere(tmp_path)
+
+
+def widget_page():
+    notebook = sample()
+    states = {
+        "a1": {"state": {"children": ["IPY_MODEL_b2", "IPY_MODEL_c3"]}, "model_name": "VBoxModel"},
+        "b2": {"state": {"value": 3}, "model_name": "IntSliderModel"},
+        "c3": {"state": {"outputs": [dict(stream("x is 3"))], "up": "IPY_MODEL_a1"}, "model_name": "OutputModel"},
+        "d4": {"state": {}, "model_name": "LabelModel"},
+    }
+    view = {site.normalize.VIEW: {"model_id": "a1"}, "text/plain": "VBox(...)"}
+    bar = {site.normalize.VIEW: {"model_id": "d4"}, "text/plain": "  0%|   |"}
+    notebook.cells[4].outputs = [nbformat.v4.new_output("display_data", data=data) for data in (view, bar)]
+    notebook.metadata.widgets = {site.normalize.STATE: {"state": states}}
+    return notebook
+
+
+def test_widgets_stand_still_where_no_kernel_is(tmp_path):
+    path = store(widget_page(), tmp_path)
+    made = site.normalize.load(site.still(path.read_bytes(), "x"), "x")
+    assert [output.get("text") for output in made.cells[4].outputs] == [None, "x is 3"]
+    assert "widgets" not in made.metadata
+    assert "0%" not in str(made.cells[4].outputs), "an empty progress bar would be a lie"
+
+
+def test_sphinx_that_does_not_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "BUILD_TIMEOUT_S", 0.05)
+    with pytest.raises(SiteFailed, match="not built within"):
+        site.build(folders=small_workbook(tmp_path))
+
+
+def test_the_checkouts_own_site(tmp_path):
+    checkout = site.Folders.checkout()
+    places = site.Folders(checkout.notebooks, checkout.docs, checkout.data, tmp_path)
+    front = site.build(folders=places)
+    assert loads_from_elsewhere(places.html) == []
+    text = front.read_text(encoding="utf-8")
+    for page in pages.pages():
+        assert f'href="notebooks/{page.link.removesuffix(".ipynb")}.html"' in text
+    assert sys.executable.rpartition("/")[0] not in text
+
+
+@pytest.mark.parametrize(
+    ("latex", "tags", "warns"),
+    [
+        (r"\frac{1}{2}", ["<mfrac>"], False),
+        (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", ["<mtable", "<mtr>"], False),
+        (r"a &= b \\ c &= d", ["<mtable"], False),
+        (r"\Big\{ n : p_n \ge p \Big\}", [">{</mo>", ">}</mo>"], False),
+        (r"\nosuch x", ["<math"], True),
+        (r"a & b", ["<math"], True),
+        (r"a_", ["<code>a_</code>"], True),
+        (r"<b>_", ["<code>&lt;b&gt;_</code>"], True),
+    ],
+)
+def test_formulas_become_mathml_or_a_warning(latex, tags, warns, monkeypatch):
+    monkeypatch.syspath_prepend(str(paths.root() / "docs" / "_ext"))
+    mathml = importlib.import_module("mathml")
+    said = []
+    monkeypatch.setattr(mathml.logger, "warning", lambda *words, **where: said.append(words))
+    made = mathml.mathml(docutils.nodes.math_block(latex, latex), "block")
+    assert all(tag in made for tag in tags), made
+    assert bool(said) is warns, said
