@@ -8,6 +8,8 @@ import pytest
 from bench_samples import sample
 from pydantic import ValidationError
 
+from workbook import leaks, paths
+from workbook.bench import store
 from workbook.bench.record import Outcome, Record, rates
 
 
@@ -87,3 +89,13 @@ def test_numbers_that_json_has_not_are_refused() -> None:
 def test_the_hash_names_the_setup_alone() -> None:
     assert sample(rep_index=2, gen_ns=5, host="other").config_hash == sample().config_hash
     assert sample(n_threads=1).config_hash != sample().config_hash
+
+
+def test_the_committed_set_is_whole_and_names_no_machine() -> None:
+    loaded = store.load(paths.data() / "results" / "example")
+    assert loaded.problems == ()
+    assert len({r.run_id for r in loaded.records}) == 3
+    assert {r.host for r in loaded.records} == {"example-2-cores"}
+    assert {(r.status, r.is_warmup == (r.rep_index == 0)) for r in loaded.records} == {("ok", True)}
+    text = "".join(p.read_text(encoding="utf-8") for p in (paths.data() / "results" / "example").rglob("*.jsonl"))
+    assert list(leaks.find(text, leaks.everywhere() + leaks.this_machine())) == []
