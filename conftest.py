@@ -1,23 +1,27 @@
 """The lane that runs the pages under nbval: each in the environment in which its outputs were stored."""
 
 import os
-import tempfile
+import shutil
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent
+# Read before the first page changes it; the lane may name a folder, pages never share one.
+SCRATCH = Path(os.environ.get("WORKBOOK_RESULTS") or Path(__file__).parent / "build" / "nbval").absolute()
+STARTED: set[Path] = set()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before a page's kernel starts: a folder of records for it alone, the stored look, the stored engine."""
-    if item.path.suffix != ".ipynb":
+    """Before a page's kernel starts: an empty folder of records for it alone, the stored look, the stored engine."""
+    if item.path.suffix != ".ipynb" or item.path in STARTED:
         return
     from workbook.execute import SHOWN_ALIKE
 
-    base = Path(os.environ.setdefault("NBVAL_SCRATCH", tempfile.mkdtemp(prefix="workbook-nbval-")))
+    STARTED.add(item.path)
+    mine = SCRATCH / f"nbval-{item.path.stem}"
+    shutil.rmtree(mine, ignore_errors=True)
     os.environ.update(SHOWN_ALIKE)
     os.environ.setdefault("WORKBOOK_ENGINE", "embedded")
-    os.environ["WORKBOOK_RESULTS"] = str(base / item.path.stem / "results")
-    os.environ["IPYTHONDIR"] = str(base / "ipython")
+    os.environ["WORKBOOK_RESULTS"] = str(mine / "results")
+    os.environ["IPYTHONDIR"] = str(mine / "ipython")
