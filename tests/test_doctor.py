@@ -44,7 +44,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Report]:
 
     def made(**facts: object) -> Report:
         monkeypatch.setattr(hardware, "machine", lambda: dataclasses.replace(GOOD, **facts))
-        monkeypatch.setattr(hardware, "other_load_pct", lambda: 0.0)
+        monkeypatch.setattr(hardware, "other_load_share_pct", lambda: 0.0)
         return Report(tuple(machine.checks()))
 
     return made

@@ -103,7 +103,7 @@ def test_other_load_sees_another_process_and_not_this_one() -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count() or 1)]
     try:
         time.sleep(0.2)
-        assert hardware.other_load_pct(0.5) > 30
+        assert hardware.other_load_share_pct(0.5) > 30
     finally:
         for process in busy:
             process.kill()

@@ -92,7 +92,7 @@ def machine(root: Path = Path("/")) -> Machine:
     )
 
 
-def other_load_pct(interval_s: float = 0.5) -> float:
+def other_load_share_pct(interval_s: float = 0.5) -> float:
     """How busy the machine is with other work than this process, in % of all its logical CPUs."""
     threads, me = psutil.cpu_count() or 1, psutil.Process()
     before = me.cpu_times()

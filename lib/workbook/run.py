@@ -81,7 +81,7 @@ def engine_line(say: Say = print) -> None:
 
 def _one(page: Page, into: Path, env: Mapping[str, str], say: Say) -> Result:
     """Execute one page, say how it went, write it whole."""
-    name = f"{page.number}  {page.title:<32.32}"
+    name = f"{page.number}  {page.title:<40.40}"
     notebook = normalize.load(page.path.read_bytes(), page.link)
     path = into / page.link
     outcome: Outcome = "failed"

@@ -182,7 +182,7 @@ def chat_cell(engine: Engine, gen_tokens: int) -> ChatCell:
         model_size_bytes=info.model_size_bytes,
         model_n_params=info.model_n_params,
         n_ctx=options.num_ctx,
-        n_threads=getattr(engine, "n_threads", None),
+        n_threads=engine.n_threads,
         seed=options.seed,
         temperature=options.temperature,
         top_k=options.top_k,

@@ -31,7 +31,7 @@ def checks() -> Iterator[Check]:
     yield _python()
     yield _packages()
     yield _battery(found)
-    yield _load(hardware.other_load_pct())
+    yield _load(hardware.other_load_share_pct())
 
 
 def gb(n_bytes: float) -> str:

@@ -16,6 +16,8 @@ class Engine(ABC):
 
     name: str
     model: str
+    n_threads: int | None = None
+    """The threads it computes with, where that is known."""
 
     def __init__(self, model: str, why: str, options: Options | None = None) -> None:
         self.model, self.why = model, why

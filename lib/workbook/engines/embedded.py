@@ -37,7 +37,7 @@ class Embedded(Engine):
         path = models.packaged() if model in (None, PACKAGED, PACKAGED + ":latest") else models.find(str(model))
         super().__init__(PACKAGED if model is None else model, why)
         llama.build()  # says now, in one line, that a light set-up has no llama.cpp
-        self.path, self._n_threads = path, n_threads
+        self.path, self.n_threads = path, n_threads or llama.usable_cores()
         self._loaded: llama.Model | None = None
         self._past: list[int] = []
 
@@ -45,7 +45,7 @@ class Embedded(Engine):
         started = time.perf_counter_ns()
         if self._loaded is None or self._loaded.n_ctx != num_ctx:
             self.unload()
-            self._loaded = llama.Model(self.path, n_ctx=num_ctx, n_batch=_N_BATCH, n_threads=self._n_threads)
+            self._loaded = llama.Model(self.path, n_ctx=num_ctx, n_batch=_N_BATCH, n_threads=self.n_threads)
         return self._loaded, time.perf_counter_ns() - started
 
     def _tokens(self, model: llama.Model, request: str | list[Message]) -> tuple[list[int], bool]:

@@ -76,7 +76,7 @@ class Ollama(Engine):
         self, model: str | None = None, why: str = "asked for", host: str | None = None, n_threads: int | None = None
     ) -> None:
         self.url = host or address()
-        self._threads = n_threads or int(os.environ.get("WORKBOOK_THREADS", "0")) or None
+        self.n_threads = n_threads or int(os.environ.get("WORKBOOK_THREADS", "0")) or None
         self._client = self._timed(Options().timeout_s)
         super().__init__("", why)
         self.model = self._choose(model)
@@ -129,8 +129,8 @@ class Ollama(Engine):
             # What we send replaces the stops of the Modelfile, which a chat template may rely on.
             "stop": [*o.stop, *(() if isinstance(request, str) else self._own_stops())],
         }  # fmt: skip
-        if self._threads:
-            sampling["num_thread"] = self._threads
+        if self.n_threads:
+            sampling["num_thread"] = self.n_threads
         given: dict[str, Any] = {
             "model": self.model, "options": sampling, "stream": stream,
             "format": dict(o.format) if o.format is not None else None,
