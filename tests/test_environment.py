@@ -20,6 +20,7 @@ IMPORTED_AS = {
     "llama_cpp": "llama-cpp-python",
     # Parts of what is declared: these cannot be without them.
     "jupyter_client": "nbclient",
+    "jupyter_core": "nbclient",
     "traitlets": "nbclient",
     "platformdirs": "jupyterlab",
     "cycler": "matplotlib",

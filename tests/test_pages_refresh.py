@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from page_samples import page_of, sample, store, stream
 
@@ -289,3 +290,14 @@ def test_refresh_leaves_no_record(tmp_path, monkeypatch):
     store(notebook, tmp_path / "notebooks")
     refresh.refresh(pages.pages(tmp_path / "notebooks"), lambda line: None)
     assert not (tmp_path / "mine").exists()
+
+
+def test_ctrl_c_while_the_kernel_starts(tmp_path, monkeypatch):
+    def stop(self, **_):
+        raise KeyboardInterrupt
+
+    before = set(psutil.Process().children(recursive=True))
+    monkeypatch.setattr(execute.nbclient.NotebookClient, "start_new_kernel_client", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(notebook_of("1"), tmp_path)
+    assert set(psutil.Process().children(recursive=True)) <= before, "no kernel is left behind"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -20,6 +21,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop, run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Type
 
@@ -98,6 +100,18 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     PageStopped : a cell raised without the tag ``raises-exception``, ran past ``cell_timeout_s``, or the
         kernel died. The outputs up to there, that cell's included, stay in ``notebook``.
     """
+    client = _client(notebook, cell_timeout_s)
+    _forget(notebook)
+    client.reset_execution_trackers()
+    started = time.perf_counter()
+    with _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
+        for index, cell in enumerate(notebook.cells):
+            _run_cell(client, cell, index, cell_timeout_s)
+        client.set_widgets_metadata()
+    return Cost(time.perf_counter() - started, max(peak))
+
+
+def _client(notebook: Any, cell_timeout_s: float) -> nbclient.NotebookClient:
     client = nbclient.NotebookClient(
         notebook,
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), client_factory=Client),
@@ -110,15 +124,32 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     )
     # A client that is handed its manager does not shut it down by itself.
     client.owns_km = True
-    _forget(notebook)
-    client.reset_execution_trackers()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = time.perf_counter()
-    with client.setup_kernel(env=dict(env), cwd=str(folder), **quiet), _peak_memory(_pid(client)) as peak:
-        for index, cell in enumerate(notebook.cells):
-            _run_cell(client, cell, index, cell_timeout_s)
-        client.set_widgets_metadata()
-    return Cost(time.perf_counter() - started, max(peak))
+    return client
+
+
+@contextlib.contextmanager
+def _kernel(client: nbclient.NotebookClient, folder: Path, env: Mapping[str, str]) -> Iterator[int]:
+    """A started kernel's process id; however the block ends, and in its start too, the kernel is gone after it."""
+    manager = client.km
+    try:
+        with client.setup_kernel(env=dict(env), cwd=str(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            try:
+                yield int(manager.provisioner.pid)
+            except BaseException:
+                _settle()
+                raise
+    finally:
+        if manager.has_kernel:
+            run_sync(manager.shutdown_kernel)(now=True)
+
+
+def _settle() -> None:
+    """End what Ctrl-C left waiting, so that it does not complain at the very end."""
+    loop = ensure_event_loop()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 def _forget(notebook: Any) -> None:
@@ -140,10 +171,6 @@ def _run_cell(client: nbclient.NotebookClient, cell: Any, index: int, limit_s: f
         raise PageStopped(index + 1, "Timeout", f"it ran longer than {limit_s:g} s") from None
     except DeadKernelError:
         raise PageStopped(index + 1, "DeadKernel", "the Python process ended; was there enough memory?") from None
-
-
-def _pid(client: nbclient.NotebookClient) -> int:
-    return int(client.km.provisioner.pid)
 
 
 @contextlib.contextmanager
