@@ -22,7 +22,6 @@ IMPORTED_AS = {
     "jupyter_client": "nbclient",
     "jupyter_core": "nbclient",
     "traitlets": "nbclient",
-    "platformdirs": "jupyterlab",
     "cycler": "matplotlib",
 }
 PYTHONS = ("3.11", "3.12", "3.13")

@@ -25,6 +25,7 @@ def copy(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "ROOT", str(tmp_path))
     monkeypatch.setattr(environment, "VENV", str(tmp_path / ".venv"))
     monkeypatch.setattr(environment, "STAMP", str(tmp_path / ".venv" / "workbook.json"))
+    monkeypatch.setattr(environment, "UNPACKING", str(tmp_path / ".venv" / "unpacking"))
     monkeypatch.setattr(environment, "LOG", str(tmp_path / "setup.log"))
     monkeypatch.delenv("WORKBOOK_WHEELS", raising=False)
     return tmp_path
@@ -105,6 +106,37 @@ def test_a_broken_venv_is_made_again(copy):
     environment.make_venv(sys.executable)
     assert python.exists()
     assert not marker.exists()
+
+
+def half_unpacked(copy, step):
+    environment.make_venv(sys.executable)
+    site = next((copy / ".venv").glob("[Ll]ib*/**/site-packages"))
+    for name in ("llama_cpp", "llama_cpp_python-0.3.36.dist-info", "numpy"):
+        (site / name).mkdir()
+    with pytest.raises(KeyboardInterrupt), environment.unfinished(step):
+        raise KeyboardInterrupt
+    environment.clear_half_unpacked()
+    return site
+
+
+def test_what_a_kill_left_half_unpacked_is_not_taken_for_installed(copy):
+    site = half_unpacked(copy, "embedded")
+    assert not list(site.glob("llama_cpp*"))
+    assert (site / "numpy").exists(), "the finished steps stay"
+    assert not (copy / ".venv" / "unpacking").exists()
+
+
+def test_packages_left_half_unpacked_are_made_again(copy):
+    half_unpacked(copy, "base")
+    assert not (copy / ".venv").exists()
+
+
+def test_a_step_that_ended_well_leaves_no_mark(copy):
+    environment.make_venv(sys.executable)
+    with environment.unfinished("base"):
+        assert Path(environment.UNPACKING).exists()
+    environment.clear_half_unpacked()
+    assert Path(environment.in_venv("python")).exists()
 
 
 def test_a_folder_without_the_wheel_is_refused(copy, tmp_path_factory):

@@ -10,6 +10,8 @@ WORKBOOK_WHEELS=FOLDER-OR-INDEX takes llama-cpp-python prebuilt from there inste
 """
 
 import argparse
+import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -25,6 +27,7 @@ VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, "workbook.json")
 LOG = os.path.join(ROOT, "build", "setup.log")
 OLDEST, NEWEST = (3, 11), (3, 13)
+UNPACKING = os.path.join(VENV, "unpacking")  # names the step that was not finished, while it is not
 LLAMA = "llama-cpp-python"
 # Free disk that a set-up asks for: .venv, pip's cache and the compiler's scratch files together (measured, rounded up).
 NEEDED_GB = {"light": 2.0, "full": 2.5}
@@ -144,6 +147,30 @@ class Ticker:
         print("    done in %d s" % (time.time() - self.started), flush=True)
 
 
+@contextlib.contextmanager
+def unfinished(step):
+    """Until the block ends well, the environment is known to hold a half-unpacked step."""
+    with open(UNPACKING, "w", encoding="utf-8") as file:
+        file.write(step)
+    yield
+    os.remove(UNPACKING)
+
+
+def clear_half_unpacked():
+    """What a kill left half-unpacked, pip would take for installed: away with it."""
+    if not os.path.exists(UNPACKING):
+        return
+    with open(UNPACKING, encoding="utf-8") as file:
+        step = file.read()
+    if step == "embedded":
+        for path in glob.glob(os.path.join(VENV, "[Ll]ib*", "**", "site-packages", "llama_cpp*"), recursive=True):
+            shutil.rmtree(path, ignore_errors=True)
+        os.remove(UNPACKING)
+    else:
+        print("  .venv was left half-unpacked: made again", flush=True)
+        shutil.rmtree(VENV)
+
+
 def pip(label, arguments, total=0, **environment):
     """Run pip in the environment, its lines to the log, its progress to the screen."""
     print("  " + label, flush=True)
@@ -222,10 +249,15 @@ def prebuilt(version, where):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def llama_version(rows):
+    """The version of llama-cpp-python in the lock."""
+    return next(re.search(r"==(\S+)", text).group(1) for name, text in rows if name == LLAMA)
+
+
 def install_llama(rows):
     """llama-cpp-python: prebuilt where WORKBOOK_WHEELS says, else compiled."""
     row = [r for r in rows if r[0] == LLAMA]
-    version = re.search(r"==(\S+)", row[0][1]).group(1)
+    version = llama_version(rows)
     wheels = os.environ.get("WORKBOOK_WHEELS")
     if wheels:
         return prebuilt(version, wheels)
@@ -255,47 +287,60 @@ def make_venv(python):
         raise Stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv")
 
 
+def llama_is_there(rows):
+    """Whether the environment has the very llama-cpp-python of the lock: from a wheel, say, before the lock changed."""
+    if not os.path.exists(in_venv("python")) or os.path.exists(UNPACKING):
+        return False
+    code = "import importlib.metadata as m, llama_cpp; print(m.version('%s'))" % LLAMA
+    got = subprocess.run([in_venv("python"), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return got.stdout.decode().strip() == llama_version(rows)
+
+
+def steps(rows):
+    """What can be installed, in order: part, and how."""
+    rest = [row for row in rows if row[0] != LLAMA]
+    packages = ["--require-hashes", "-r", from_rows(rest)]
+    models = ["--require-hashes", "-r", os.path.join(ROOT, "models.lock")]
+    return [
+        ("base", lambda: pip("packages: about a minute on a good line, 600 MB on disk", packages, len(rest))),
+        ("embedded", lambda: install_llama(rows)),
+        ("models", lambda: pip("two small models, 180 MB", models, 2)),
+        ("project", install_project),
+    ]
+
+
+def install_project():
+    """The workbook itself, and MiniLM converted to GGUF."""
+    pip("the workbook itself", ["--no-build-isolation", "-e", ROOT], 1)
+    prepare = "from workbook import models; models.packaged(); models.minilm()"
+    if subprocess.run([in_venv("python"), "-c", prepare]).returncode:
+        raise Stop("the packaged models could not be prepared: see the line above.")
+
+
 def install(python, light, test):
     """Bring .venv to the state asked for; returns at once when it is."""
     now = fingerprint(python)
-    have = parts_done(now) if os.path.exists(in_venv("python")) else set()
+    have = parts_done(now) if os.path.exists(in_venv("python")) and not os.path.exists(UNPACKING) else set()
     want = {"base", "models", "project"} | (set() if light else {"embedded"}) | ({"test"} if test else set())
     if want <= have:
         return False
+    if "test" in want - have:
+        have.discard("base")  # the same lock, with the tools besides
+    rows = lock("requirements-test.lock" if test else "requirements.lock")
+    if llama_is_there(rows):
+        have.add("embedded")
     check_before(python, light, have)
     started = time.time()
-    print(
-        "Setting up .venv (%s). Once; it can be interrupted and started again."
-        % ("light" if light else "about 10 minutes"),
-        flush=True,
-    )
+    usual = "about 2 minutes" if light or "embedded" in have else "about 10 minutes"
+    print("Setting up .venv (%s). Once; it can be interrupted and started again." % usual, flush=True)
+    clear_half_unpacked()
     make_venv(python)
-    rows = lock("requirements-test.lock" if test else "requirements.lock")
-    rest = [r for r in rows if r[0] != LLAMA]
-    for part in ("base", "test"):
-        if part in want - have and (part == "base" or "test" not in have):
-            pip(
-                "packages: about a minute on a good line, 600 MB on disk",
-                ["--require-hashes", "-r", from_rows(rest)],
-                len(rest),
-            )
-            have |= {"base"} | ({"test"} if test else set())
+    for part, do in steps(rows):
+        if part in want - have:
+            with unfinished(part):
+                do()
+            have |= {part, "test"} if part == "base" and test else {part}
             note(now, have)
-    if "embedded" in want - have:
-        install_llama(rows)
-        have.add("embedded")
-        note(now, have)
-    if "models" not in have:
-        pip("two small models, 180 MB", ["--require-hashes", "-r", os.path.join(ROOT, "models.lock")], 2)
-        have.add("models")
-    pip("the workbook itself", ["--no-build-isolation", "-e", ROOT], 1)
-    prepare = subprocess.run(
-        [in_venv("python"), "-c", "from workbook import models; models.packaged(); models.minilm()"]
-    )
-    if prepare.returncode:
-        raise Stop("the packaged models could not be prepared: see the line above.")
-    have.add("project")
-    note(now, have)
     print("Set up in %d s. The log is in build/setup.log." % (time.time() - started), flush=True)
     return True
 
