@@ -307,4 +307,4 @@ def test_an_ollama_without_a_model_says_how_to_get_one(ollama: dict[str, object]
 
 def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://[bad")
-    assert "OLLAMA_HOST is no address" in engines._ollama().advice
+    assert "OLLAMA_HOST is not an address" in engines._ollama().advice

@@ -120,8 +120,8 @@ def _ollama(needed: bool = False) -> Check:
 
     try:
         where, there = shown(address(), "OLLAMA_HOST"), answers(0.5)
-    except ValueError:
-        return Check("Ollama", "not looked for", "warn", "OLLAMA_HOST is no address: unset it, or set host:port.")
+    except WorkbookError as error:
+        return Check("Ollama", "not looked for", "warn", str(error))
     if not there:
         if needed:
             advice = "Start it (ollama serve), or install it: llama.cpp does not work here, so it is needed."
