@@ -29,9 +29,20 @@ SCHEMA = {
 QUESTION = "Name three colours."
 
 
+def _connected(name):
+    return connect(name, None if name == "embedded" else NAME, quiet=True)
+
+
 @pytest.fixture(params=["embedded", "ollama", "openai"])
 def engine(request, at_ollama):
-    with connect(request.param, None if request.param == "embedded" else NAME, quiet=True) as ready:
+    with _connected(request.param) as ready:
+        yield ready
+
+
+@pytest.fixture(params=["embedded", "ollama"])
+def whole_engine(request, at_ollama):
+    """Without Ollama's /v1: it has no raw prompt and no repetition penalty, and cuts what does not fit in silence."""
+    with _connected(request.param) as ready:
         yield ready
 
 
@@ -58,21 +69,17 @@ def test_a_stream_says_the_same_in_pieces(engine):
     assert stream.answer.tg_ts > 0
 
 
-def test_a_raw_prompt_greedily_continued_is_the_same_everywhere(engine, at_ollama):
-    if engine.name == "openai":
-        pytest.skip("Ollama's /v1/completions puts its own chat template around the prompt")
+def test_a_raw_prompt_greedily_continued_is_the_same_everywhere(whole_engine, at_ollama):
     ours = Embedded(n_threads=1).complete("The capital of France is", temperature=0, num_predict=8)
-    theirs = engine.complete("The capital of France is", temperature=0, num_predict=8)
+    theirs = whole_engine.complete("The capital of France is", temperature=0, num_predict=8)
     assert theirs.text == ours.text
     assert theirs.n_prompt == ours.n_prompt
 
 
-def test_the_repetition_penalty_sees_the_prompt_everywhere(engine):
-    if engine.name == "openai":
-        pytest.skip("Ollama's /v1 has no repetition penalty")
+def test_the_repetition_penalty_sees_the_prompt_everywhere(whole_engine):
     prompt = "red red red red red red red red"
-    assert engine.complete(prompt, temperature=0, num_predict=4).text.split()[0] == "red"
-    assert "red" not in engine.complete(prompt, temperature=0, num_predict=4, repeat_penalty=10.0).text.split()
+    assert whole_engine.complete(prompt, temperature=0, num_predict=4).text.split()[0] == "red"
+    assert "red" not in whole_engine.complete(prompt, temperature=0, num_predict=4, repeat_penalty=10.0).text.split()
 
 
 def test_a_seed_repeats_itself(engine):
@@ -105,11 +112,9 @@ def test_embeddings_agree(engine):
     assert (ours * theirs).sum(axis=1).min() > 0.999
 
 
-def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(engine):
-    if engine.name == "openai":
-        pytest.skip("Ollama's /v1 cuts such a prompt in silence; llama-server refuses it, below")
+def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(whole_engine):
     with pytest.raises(ContextOverflow) as caught:
-        engine.chat("word " * 9000, num_ctx=512, num_predict=4)
+        whole_engine.chat("word " * 9000, num_ctx=512, num_predict=4)
     assert "\n" not in str(caught.value)
 
 

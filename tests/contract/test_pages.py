@@ -3,6 +3,7 @@
 import json
 import os
 
+import nbformat
 import pytest
 from servers import NAME
 
@@ -20,7 +21,7 @@ def test_there_are_such_pages():
 @pytest.mark.parametrize("page", LIVE, ids=lambda page: page.path.stem)
 def test_page_on_the_real_ollama(page, at_ollama, tmp_path):
     notebook = normalize.load(page.path.read_bytes(), page.link)
-    notebook.cells.append({"cell_type": "code", "source": PROBE, "metadata": {}, "outputs": [], "id": "probe"})
+    notebook.cells.append(nbformat.v4.new_code_cell(PROBE, id="probe"))
     env = {**os.environ, **SHOWN_ALIKE, "OLLAMA_HOST": at_ollama.url, "WORKBOOK_RESULTS": str(tmp_path)}
     env |= {"WORKBOOK_THREADS": "1"}
     execute(notebook, page.path.parent, env, cell_timeout_s=180)
