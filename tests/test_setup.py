@@ -71,6 +71,15 @@ def test_without_a_compiler_it_says_so_and_names_the_ways_on(copy, monkeypatch):
     environment.check_before(sys.executable, light=False, parts=set())
 
 
+def test_a_light_set_up_stays_one_where_there_is_no_compiler(copy, monkeypatch, capsys):
+    environment.make_venv(sys.executable)
+    environment.note(environment.fingerprint(sys.executable), {"base", "models", "project"})
+    monkeypatch.setenv("PATH", str(copy))
+    monkeypatch.delenv("CXX", raising=False)
+    assert environment.install(sys.executable, light=False, test=False) is False
+    assert "light set-up stays" in capsys.readouterr().out
+
+
 def test_a_full_disk_is_said_before_anything_is_written(copy, monkeypatch):
     monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**8))
     with pytest.raises(environment.Stop, match=r"0\.1 GB are free"):

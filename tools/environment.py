@@ -75,14 +75,18 @@ def check_before(python, light, parts):
     needed_gb = NEEDED_GB["light" if light else "full"]
     if "base" not in parts and free_gb < needed_gb:
         raise Stop("%.1f GB of disk are needed and %.1f GB are free. Make room and start again." % (needed_gb, free_gb))
-    if light or "embedded" in parts or os.environ.get("WORKBOOK_WHEELS"):
-        return
-    if os.name != "nt" and not any(shutil.which(c) for c in (os.environ.get("CXX") or "c++", "g++", "clang++")):
+    if not light and "embedded" not in parts and not can_have_llama():
         raise Stop(
             "a C++ compiler is missing, and llama-cpp-python has to be compiled. Install one (sudo apt install g++, "
             "xcode-select --install), or do without it and use Ollama: LIGHT=1 make lab, or take a prebuilt "
             "wheel: WORKBOOK_WHEELS=<folder or index> make lab"
         )
+
+
+def can_have_llama():
+    """Whether llama-cpp-python can be compiled here (Windows finds its compiler by itself) or fetched prebuilt."""
+    compilers = (os.environ.get("CXX") or "c++", "g++", "clang++")
+    return bool(os.environ.get("WORKBOOK_WHEELS")) or os.name == "nt" or any(shutil.which(c) for c in compilers)
 
 
 def in_venv(name):
@@ -329,6 +333,9 @@ def install(python, light, test):
     rows = lock("requirements-test.lock" if test else "requirements.lock")
     if llama_is_there(rows):
         have.add("embedded")
+    if want - have == {"embedded"} and not can_have_llama():
+        print("No C++ compiler: the light set-up stays as it is. The pages that open the model themselves will say so.")
+        return False
     check_before(python, light, have)
     started = time.time()
     usual = "about 2 minutes" if light or "embedded" in have else "about 10 minutes"
