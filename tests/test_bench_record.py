@@ -31,8 +31,8 @@ def test_unknown_is_null_and_never_zero() -> None:
 def test_the_field_list_is_the_published_one() -> None:
     published = """schema_version run_id rep_index is_warmup config_hash started_at status error method engine
         engine_version build_info model_name file_sha256 model_type quant model_size_bytes model_n_params n_ctx n_batch
-        n_ubatch n_threads n_gpu_layers type_k type_v flash_attn seed temperature top_k top_p max_tokens thinking
-        prompt_id prompt_sha256 n_prompt n_cached n_gen n_reasoning finish_reason token_count_source load_ns ttft_ns
+        n_ubatch n_threads n_gpu_layers type_k type_v flash_attn seed temperature top_k top_p min_p
+        repeat_penalty max_tokens thinking prompt_id prompt_sha256 n_prompt n_cached n_gen n_reasoning finish_reason token_count_source load_ns ttft_ns
         ttf_answer_ns prompt_ns gen_ns total_ns pp_ts tg_ts server_pids cpu_pct_mean cpu_pct_max gpu_util_mean
         cpu_freq_mean temp_max_c throttled power_mean_w energy_j energy_source cpu_model isa_flags sockets cores
         memory_bandwidth_measured driver os kernel virtualised on_battery other_load_pct task_id task_version grade

@@ -24,7 +24,7 @@ _WEIGHTS = ("file_sha256", "ollama_digest", "model_size_bytes")
 COMPARED = (
     "method", "prompt_id", "prompt_sha256", "model_name", "quant", *_WEIGHTS, "engine", "engine_version",
     "build_info", "n_threads", "n_gpu_layers", "n_ctx", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn",
-    "seed", "temperature", "top_k", "top_p", "max_tokens", "thinking", "n_prompt", "on_battery", *_MACHINE,
+    "seed", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "thinking", "n_prompt", "on_battery", *_MACHINE,
 )  # fmt: skip
 """The fields that must agree, but for the one that is compared; the most telling first."""
 

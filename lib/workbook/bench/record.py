@@ -40,13 +40,9 @@ class Part(BaseModel):
     """A part of a record: frozen, no unknown field, no infinite number, no silent conversion."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-        use_attribute_docstrings=True,
-    )
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
+        protected_namespaces=(), use_attribute_docstrings=True,
+    )  # fmt: skip
 
 
 class Repetition(Part):
@@ -94,6 +90,8 @@ class Setup(Part):
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     top_k: Count | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
     max_tokens: Positive | None = None
     thinking: bool | None = None
 

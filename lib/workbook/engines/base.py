@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece, Source, Stream
+from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece, Source, Stream
 
 
 class Engine(ABC):
@@ -16,8 +16,7 @@ class Engine(ABC):
 
     name: str
     model: str
-    n_threads: int | None = None
-    """The threads it computes with, where that is known."""
+    context: Context = Context()
 
     def __init__(self, model: str, why: str, options: Options | None = None) -> None:
         self.model, self.why = model, why

@@ -16,7 +16,7 @@ from workbook.engines import llama
 from workbook.engines.base import Collector, Engine
 from workbook.engines.chain import Chain
 from workbook.engines.text import Pieces
-from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
 from workbook.errors import BadOption, ContextOverflow, EngineTimeout
 
 PACKAGED = "smollm2:135m"
@@ -37,7 +37,8 @@ class Embedded(Engine):
         path = models.packaged() if model in (None, PACKAGED, PACKAGED + ":latest") else models.find(str(model))
         super().__init__(PACKAGED if model is None else model, why)
         llama.build()  # says now, in one line, that a light set-up has no llama.cpp
-        self.path, self.n_threads = path, n_threads or llama.usable_cores()
+        self.path = path
+        self.context = _context(n_threads or llama.usable_cores())
         self._loaded: llama.Model | None = None
         self._past: list[int] = []
 
@@ -45,7 +46,7 @@ class Embedded(Engine):
         started = time.perf_counter_ns()
         if self._loaded is None or self._loaded.n_ctx != num_ctx:
             self.unload()
-            self._loaded = llama.Model(self.path, n_ctx=num_ctx, n_batch=_N_BATCH, n_threads=self.n_threads)
+            self._loaded = llama.Model(self.path, num_ctx, **vars(self.context))
         return self._loaded, time.perf_counter_ns() - started
 
     def _tokens(self, model: llama.Model, request: str | list[Message]) -> tuple[list[int], bool]:
@@ -130,6 +131,12 @@ class Embedded(Engine):
         if self._loaded is not None:
             self._loaded.close()
         self._loaded, self._past = None, []
+
+
+def _context(n_threads: int) -> Context:
+    """What every model of this engine is loaded with."""
+    layers = -1 if llama.build().gpu_offload else 0
+    return Context(_N_BATCH, _N_BATCH, n_threads, layers, type_k="f16", type_v="f16", flash_attn="auto")
 
 
 class _Loop:

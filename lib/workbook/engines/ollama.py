@@ -16,7 +16,7 @@ from workbook.engines import refusals
 from workbook.engines.addresses import shown, tree_listening_on
 from workbook.engines.base import Collector, Engine
 from workbook.engines.chain import REPEAT_LAST_N
-from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
 from workbook.errors import (
     BadOption,
     EngineError,
@@ -76,7 +76,7 @@ class Ollama(Engine):
         self, model: str | None = None, why: str = "asked for", host: str | None = None, n_threads: int | None = None
     ) -> None:
         self.url = host or address()
-        self.n_threads = n_threads or int(os.environ.get("WORKBOOK_THREADS", "0")) or None
+        self.context = Context(n_threads=n_threads or int(os.environ.get("WORKBOOK_THREADS", "0")) or None)
         self._client = self._timed(Options().timeout_s)
         super().__init__("", why)
         self.model = self._choose(model)
@@ -129,8 +129,8 @@ class Ollama(Engine):
             # What we send replaces the stops of the Modelfile, which a chat template may rely on.
             "stop": [*o.stop, *(() if isinstance(request, str) else self._own_stops())],
         }  # fmt: skip
-        if self.n_threads:
-            sampling["num_thread"] = self.n_threads
+        if self.context.n_threads:
+            sampling["num_thread"] = self.context.n_threads
         given: dict[str, Any] = {
             "model": self.model, "options": sampling, "stream": stream,
             "format": dict(o.format) if o.format is not None else None,

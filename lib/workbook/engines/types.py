@@ -193,6 +193,19 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Context:
+    """What the model is loaded with, under llama.cpp's names. None: this engine cannot know it."""
+
+    n_batch: int | None = None
+    n_ubatch: int | None = None
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+    type_k: str | None = None
+    type_v: str | None = None
+    flash_attn: Literal["auto", "on", "off"] | None = None
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """A model that an engine has."""
 
