@@ -30,7 +30,7 @@ COMPARED = (
 
 FOLLOWS = {
     "run_id": (),
-    "host": (*_MACHINE, "build_info"),
+    "host": (*_MACHINE, "build_info", "on_battery"),
     "quant": _WEIGHTS,
     "model_name": (*_WEIGHTS, "quant", "model_type", "model_n_params"),
     "engine": ("engine_version", "build_info"),

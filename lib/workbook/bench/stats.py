@@ -106,7 +106,7 @@ def doubts(records: Sequence[Record]) -> list[str]:
         if summary.n < FEWEST:
             found.append(f"{cell} {metric.field}: only {summary.n} repetitions; take at least {FEWEST}")
         if summary.cv is not None and summary.cv > CV_LIMIT:
-            found.append(f"{cell} {metric.field}: varies by {summary.cv:.0%} (more than {CV_LIMIT:.0%}): noisy")
+            found.append(f"{cell} {metric.field}: varies by {summary.cv:.1%} (more than {CV_LIMIT:.0%}): noisy")
         change = trend(data)
         if change is not None and abs(change) > TREND_LIMIT:
             found.append(f"{cell} {metric.field}: changes by {change:+.0%} from first to last: heat, or other load")
