@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 LIGHT ?=
-export LIGHT PYTHON
+export LIGHT  # not PYTHON: what the user sets reaches the script anyway, and `python3` must not look like a wish
 BIN := .venv/bin
 SHELL := /bin/bash
 # Two test workers on two cores: one llama.cpp thread each, or both crawl.

@@ -1,5 +1,8 @@
 """The embedded engine on the packaged model, against llama-cpp-python's own high-level calls."""
 
+import gc
+import weakref
+
 import jsonschema
 import numpy as np
 import pytest
@@ -9,7 +12,16 @@ from workbook import models
 from workbook.engines import llama
 from workbook.engines.embedded import Embedded
 from workbook.engines.types import Options
-from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, ModelNotFound, NotJSON, OutOfMemory
+from workbook.errors import (
+    BadOption,
+    ContextOverflow,
+    DamagedModel,
+    EngineTimeout,
+    ModelNotFound,
+    NotJSON,
+    OutOfMemory,
+    StreamBroken,
+)
 
 PROMPT = "The capital of France is"
 SCHEMA = {
@@ -78,6 +90,45 @@ def test_leaving_a_stream_stops_it_and_the_next_answer_is_right(engine):
         pass
     stream.close()
     assert engine.complete(PROMPT, temperature=0, num_predict=12).text == expected
+
+
+@pytest.mark.parametrize("between", ["complete", "another num_ctx", "unload"])
+def test_a_stream_that_another_request_interrupts_says_so(engine, between):
+    stream = iter(engine.complete(PROMPT, stream=True, temperature=0, num_predict=50))
+    next(stream)
+    if between == "unload":
+        engine.unload()
+    else:
+        engine.complete("Other", temperature=0, num_predict=2, num_ctx=2048 if between == "complete" else 512)
+    with pytest.raises(StreamBroken, match="another request"):
+        list(stream)
+    assert engine.complete(PROMPT, temperature=0, num_predict=2).text.strip().startswith("Paris")
+
+
+def test_a_model_that_is_dropped_is_freed():
+    freed = []
+    model = llama.Model(n_ctx=64, n_threads=1)
+    weakref.finalize(model, freed.append, True)
+    end = model._end
+    del model
+    gc.collect()
+    assert freed == [True]
+    assert not end.alive
+    with llama.Model(n_ctx=64, n_threads=1) as closed:
+        pass
+    closed.close()  # twice is once
+
+
+def test_embed_refuses_what_makes_no_embeddings(engine, tmp_path):
+    with pytest.raises(BadOption, match="makes no embeddings"):
+        engine.embed(["a"], model="SmolLM2-135M-Instruct.Q4_1")
+
+
+def test_a_template_is_told_whether_to_think():
+    with llama.Model(n_ctx=64, n_threads=1) as model:
+        model.metadata["tokenizer.chat_template"] = "{{ 'THINK' if enable_thinking else 'ANSWER' }}"
+        messages = [{"role": "user", "content": "hi"}]
+        assert (model.chat_prompt(messages), model.chat_prompt(messages, think=True)) == ("ANSWER", "THINK")
 
 
 def test_a_seed_repeats_and_another_does_not(engine):

@@ -185,6 +185,29 @@ def test_an_address_that_is_none_is_said_so(monkeypatch, value):
         assert "OLLAMA_HOST" in str(caught.value)
 
 
+@pytest.mark.parametrize(("named", "sent"), [("", None), ("two", None), ("-3", None), ("3", 3)])
+def test_a_number_of_threads_that_is_none_is_passed_over(monkeypatch, named, sent):
+    monkeypatch.setenv("WORKBOOK_THREADS", named)
+    with ollama(monkeypatch, b"") as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert connect("ollama", quiet=True).context.n_threads == sent
+
+
+def test_a_servers_process_of_another_user_is_found_by_its_name(monkeypatch):
+    from workbook.engines import addresses
+
+    class Connection:
+        status, pid = addresses.psutil.CONN_LISTEN, None
+        laddr = type("Address", (), {"port": 11434})
+
+    me = addresses.psutil.Process()
+    me.info = {"name": "ollama"}
+    monkeypatch.setattr(addresses.psutil, "net_connections", lambda _: [Connection])
+    monkeypatch.setattr(addresses.psutil, "process_iter", lambda _: [me])
+    assert me.pid in addresses.tree_listening_on("http://0.0.0.0:11434")
+    assert addresses.tree_listening_on("http://127.0.0.1:11435") == ()
+
+
 @pytest.fixture
 def light(monkeypatch):
     """As if llama-cpp-python had never been installed."""

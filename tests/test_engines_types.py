@@ -39,7 +39,7 @@ def test_prompt_rate_is_none_when_the_cached_tokens_are_not_told():
     "changes",
     [
         {"temperature": -0.1}, {"temperature": float("nan")}, {"temperature": "0.5"}, {"top_p": 1.01}, {"top_k": -1},
-        {"num_predict": 0}, {"num_ctx": 0}, {"seed": -1}, {"repeat_penalty": 0}, {"seed": True}, {"tempo": 1},
+        {"num_predict": 0}, {"num_ctx": 0}, {"seed": -1}, {"repeat_penalty": 0}, {"seed": True}, {"tempo": 1}, {"seed": 1.5}, {"num_ctx": 512.0},
     ],
 )  # fmt: skip
 def test_impossible_options_are_refused(changes):

@@ -152,10 +152,19 @@ def test_what_only_this_machine_holds(monkeypatch):
     assert not shown_by("root at localhost", leaks.this_machine({}))
 
 
+def test_metadata_are_looked_at_too():
+    notebook = notebook_of("1")
+    notebook.cells[0].metadata["note"] = "sk-proj-" + "a" * 40
+    notebook.metadata["made_in"] = "/home/ada/k"
+    found = leaks.refusals(notebook, leaks.everywhere())
+    assert any("cell 1" in line and "a key" in line for line in found)
+    assert any("made_in" in line for line in found)
+
+
 def test_widget_state_and_pictures():
     notebook = notebook_of("1")
     notebook.metadata["widgets"] = {normalize.STATE: {"state": {"a": {"state": {"value": "/home/ada"}}}}}
-    assert "widgets' state" in leaks.refusals(notebook, leaks.everywhere())[0]
+    assert "metadata (widgets)" in leaks.refusals(notebook, leaks.everywhere())[0]
     picture = nbformat.v4.new_output("display_data", data={"image/png": "/home/ada/"})
     drawing = nbformat.v4.new_output("display_data", data={"image/svg+xml": "<svg>/home/ada</svg>"})
     notebook = notebook_of("1")

@@ -148,6 +148,33 @@ def test_a_step_that_ended_well_leaves_no_mark(copy):
     assert Path(environment.in_venv("python")).exists()
 
 
+def test_a_step_that_failed_before_unpacking_costs_nothing(copy):
+    environment.make_venv(sys.executable)
+    with pytest.raises(environment.Stop), environment.unfinished("base"):
+        raise environment.Stop("the package index could not be reached")
+    environment.clear_half_unpacked()
+    assert Path(environment.in_venv("python")).exists()
+
+
+def test_two_set_ups_at_once_are_refused(copy):
+    with environment.alone(), pytest.raises(environment.Stop, match="another set-up"), environment.alone():
+        pass
+    with environment.alone():
+        pass
+
+
+def test_a_moved_checkout_is_noticed(copy, monkeypatch, tmp_path_factory):
+    environment.make_venv(sys.executable)
+    environment.note(environment.fingerprint(sys.executable), {"base"})
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    copy.rename(moved)
+    for name, path in (("ROOT", moved), ("VENV", moved / ".venv"), ("STAMP", moved / ".venv" / "workbook.json")):
+        monkeypatch.setattr(environment, name, str(path))
+    assert environment.parts_done(environment.fingerprint(sys.executable)) == set()
+    assert not environment.is_sound(sys.executable)
+    moved.rename(copy)
+
+
 def test_a_folder_without_the_wheel_is_refused(copy, tmp_path_factory):
     environment.make_venv(sys.executable)
     with pytest.raises(environment.Stop, match="has no llama-cpp-python"):

@@ -34,7 +34,9 @@ NEEDED_GB = {"light": 2.0, "full": 2.5}
 
 
 class Stop(Exception):
-    """What is missing and what to do, in one line."""
+    """What is missing and what to do, in one line. ``untouched``: nothing was left half-unpacked."""
+
+    untouched = True
 
 
 def python_version(python):
@@ -105,7 +107,7 @@ def lock(name):
 
 def fingerprint(python):
     """What the environment depends on: the locks, pyproject, the interpreter."""
-    digest = hashlib.sha256(repr(python_version(python)).encode())
+    digest = hashlib.sha256(repr((python_version(python), ROOT)).encode())
     for name in ("requirements.lock", "requirements-test.lock", "models.lock", "pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
@@ -156,8 +158,33 @@ def unfinished(step):
     """Until the block ends well, the environment is known to hold a half-unpacked step."""
     with open(UNPACKING, "w", encoding="utf-8") as file:
         file.write(step)
-    yield
+    try:
+        yield
+    except Stop as stop:
+        if stop.untouched:
+            os.remove(UNPACKING)
+        raise
     os.remove(UNPACKING)
+
+
+@contextlib.contextmanager
+def alone():
+    """One set-up at a time: another would clear away what this one is unpacking."""
+    os.makedirs(os.path.dirname(LOG), exist_ok=True)
+    with open(LOG + ".lock", "a+", encoding="utf-8") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Stop("another set-up is at work here. Wait until it has ended, and start again.") from None
+        yield
 
 
 def clear_half_unpacked():
@@ -181,7 +208,7 @@ def pip(label, arguments, total=0, **environment):
     env = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONUNBUFFERED="1", **environment)
     env.pop("SOURCE_DATE_EPOCH", None)  # with it set, llama.cpp's build switches all SIMD off
     command = [in_venv("python"), "-m", "pip", "install", "--no-deps", "--progress-bar", "off", *arguments]
-    ticker, seen, tail = Ticker(), 0, []
+    ticker, seen, tail, unpacking = Ticker(), 0, [], False
     os.makedirs(os.path.dirname(LOG), exist_ok=True)
     with open(LOG, "a", encoding="utf-8") as log:
         log.write("\n$ pip %s\n" % " ".join(command[3:]))
@@ -198,9 +225,12 @@ def pip(label, arguments, total=0, **environment):
             elif step:
                 ticker.show("compiling, step %s of %s" % step.groups())
             elif line.startswith("Installing collected"):
+                unpacking = True
                 ticker.show("unpacking %d packages" % max(total, seen))
     if process.wait():
-        raise Stop(explain(tail))
+        stop = Stop(explain(tail))
+        stop.untouched = not unpacking
+        raise stop
     ticker.done()
 
 
@@ -273,19 +303,23 @@ def install_llama(rows):
     return None
 
 
+def is_sound(python):
+    """Whether .venv is one of this Python, made in this very folder (its scripts name it), with a pip that starts."""
+    if not os.path.exists(in_venv("python")) or python_version(in_venv("python")) != python_version(python):
+        return False
+    with open(os.path.join(VENV, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+        if VENV not in file.read():
+            return False
+    pip_version = [in_venv("python"), "-m", "pip", "--version"]
+    return subprocess.run(pip_version, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
 def make_venv(python):
-    """A whole .venv: an interrupted or damaged one is made again."""
-    sound = os.path.exists(in_venv("python")) and python_version(in_venv("python")) == python_version(python)
-    if (
-        sound
-        and subprocess.run(
-            [in_venv("python"), "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ).returncode
-        == 0
-    ):
+    """A whole .venv: an interrupted, damaged or moved one is made again."""
+    if is_sound(python):
         return
     if os.path.exists(VENV):
-        print("  .venv is not whole or of another Python: made again", flush=True)
+        print("  .venv is not whole, of another Python or from another folder: made again", flush=True)
         shutil.rmtree(VENV)
     if subprocess.run([python, "-m", "venv", VENV]).returncode:
         raise Stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv")
@@ -336,9 +370,16 @@ def install(python, light, test):
     if want - have == {"embedded"} and not can_have_llama():
         print("No C++ compiler: the light set-up stays as it is. The pages that open the model themselves will say so.")
         return False
-    check_before(python, light, have)
-    started = time.time()
-    usual = "about 2 minutes" if light or "embedded" in have else "about 10 minutes"
+    with alone():
+        check_before(python, light, have)
+        bring(python, rows, want, have, now)
+    return True
+
+
+def bring(python, rows, want, have, now):
+    """Install what ``want`` has more than ``have``, each step noted as soon as it is whole."""
+    started, test = time.time(), "test" in want
+    usual = "about 10 minutes" if "embedded" in want - have else "about 2 minutes"
     print("Setting up .venv (%s). Once; it can be interrupted and started again." % usual, flush=True)
     clear_half_unpacked()
     make_venv(python)
@@ -349,7 +390,6 @@ def install(python, light, test):
             have |= {part, "test"} if part == "base" and test else {part}
             note(now, have)
     print("Set up in %d s. The log is in build/setup.log." % (time.time() - started), flush=True)
-    return True
 
 
 def main():

@@ -104,10 +104,13 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     _forget(notebook)
     client.reset_execution_trackers()
     started = time.perf_counter()
-    with _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
-        for index, cell in enumerate(notebook.cells):
-            _run_cell(client, cell, index, cell_timeout_s)
-        client.set_widgets_metadata()
+    try:
+        with _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
+            for index, cell in enumerate(notebook.cells):
+                _run_cell(client, cell, index, cell_timeout_s)
+            client.set_widgets_metadata()
+    except RuntimeError as error:  # jupyter_client's word for a kernel that did not start
+        raise PageStopped(0, "KernelNotStarted", str(error).split("\n", 1)[0]) from None
     return Cost(time.perf_counter() - started, max(peak))
 
 

@@ -41,7 +41,7 @@ def open_lab(browser: bool, say: Callable[[str], None] = print) -> int:
     """Start JupyterLab and wait until it ends; its exit code."""
     browser = browser and can_open_browser()
     say("JupyterLab starts. " + ("A browser opens." if browser else "Open the address it prints.") + " End: Ctrl-C.")
-    server = subprocess.Popen(command(browser))
+    server = subprocess.Popen(command(browser), env=paths.absolute(os.environ))
     while True:
         try:
             return server.wait()

@@ -96,12 +96,15 @@ def refusals(notebook: Any, patterns: Iterable[tuple[str, str]] | None = None) -
     for number, cell in enumerate(notebook.cells, 1):
         where = f"cell {number} ({cell.get('id', 'no id')})"
         made += [f"{where} has {what} in its text: {part}" for what, part in find(cell.source, keys)]
+        rest = "\n".join(texts([dict(cell.metadata), dict(cell.get("attachments", {}))]))
+        made += [f"{where} has {what} in its metadata: {part}" for what, part in find(rest, patterns)]
         if cell.cell_type == "code":
             printed = "\n".join(texts([dict(output) for output in cell.outputs]))
             made += [f"{where} shows {what}: {part}" for what, part in find(printed, patterns)]
             made += [f"{where} {problem}" for problem in _unmeant(cell)]
-    state = "\n".join(texts(json.loads(json.dumps(notebook.metadata.get("widgets", {})))))
-    made += [f"the widgets' state holds {what}: {part}" for what, part in find(state, patterns)]
+    for name, value in notebook.metadata.items():
+        held = "\n".join(texts(json.loads(json.dumps(value))))
+        made += [f"the page's metadata ({name}) hold {what}: {part}" for what, part in find(held, patterns)]
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -41,6 +42,12 @@ def cache() -> Path:
     if named:
         return Path(named).expanduser().absolute()
     return Path(platformdirs.user_cache_dir("local-llm-workbook", appauthor=False))
+
+
+def absolute(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with our folders written out: a kernel starts in another folder, and must find the same ones."""
+    ours = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
+    return {**env, **{name: str(Path(value).expanduser().absolute()) for name, value in ours.items()}}
 
 
 def shown(path: Path) -> str:

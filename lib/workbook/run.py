@@ -52,7 +52,8 @@ def run(
     into = folders.build / "executed"
     shutil.rmtree(into, ignore_errors=True)  # what an earlier run left must not pass for this one's
     started = time.perf_counter()
-    results = [_one(page, into, env or os.environ, say) for page in every]
+    env = paths.absolute(env or os.environ)
+    results = [_one(page, into, env, say) for page in every]
     problem = _site(results, folders, say)
     _summary(results, time.perf_counter() - started, say)
     failed = [result.page.number for result in results if result.outcome == "failed"]

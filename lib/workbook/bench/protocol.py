@@ -131,8 +131,8 @@ def _cells(engine: Engine, plan: Plan) -> Generator[Cell | str]:
         yield f"{bare} left out: {error}"
     try:
         yield chat_cell(engine, plan.gen_tokens)
-    except WorkbookError as error:
-        yield f"the chat is left out: {error}"
+    except (WorkbookError, ValidationError) as error:  # a server may describe itself in words no record takes
+        yield f"the chat is left out: {str(error).splitlines()[0]}"
 
 
 class _Recorder:
@@ -153,7 +153,11 @@ class _Recorder:
             started_at = datetime.now(UTC)
             outcome, used = self._attempt(cell, rep)
             which = Repetition(run_id=self.run_id, rep_index=rep, is_warmup=rep == 0, started_at=started_at)
-            record = Record.of(which, cell.setup, outcome, used, self.facts)
+            try:
+                record = Record.of(which, cell.setup, outcome, used, self.facts)
+            except ValidationError as error:  # figures that cannot be
+                failed = Outcome(status="harness_error", error=_one_line(error))
+                record = Record.of(which, cell.setup, failed, used, self.facts)
             store.append(self.path, record)
             self.records.append(record)
             yield record
@@ -183,7 +187,10 @@ def status_of(error: Exception) -> Status:
 
 
 def _one_line(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}".replace(str(Path.home()), "~")
+    text = f"{type(error).__name__}: {error}"
+    for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
+        for written in (str(folder), str(folder).replace("\\", "\\\\")):  # an OSError doubles Windows' slashes
+            text = text.replace(written, sign)
     return "".join(c if c.isprintable() else " " for c in text)[:1000]
 
 

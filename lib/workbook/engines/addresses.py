@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")  # the last two: every address, so this machine too
 _NAMES = ("ollama", "llama-server", "vllm")
 
 
@@ -26,12 +26,12 @@ def tree_listening_on(url: str) -> tuple[int, ...]:
         return ()
     port = urlsplit(url).port
     try:
-        listening = [
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid
-        ]
+        connections = psutil.net_connections("tcp")
+        owners = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port]
     except psutil.AccessDenied:  # macOS shows other processes' connections to root only
+        owners = [None]
+    listening = [pid for pid in owners if pid]
+    if owners and not listening:  # Linux does not name the process of another user, such as a service's
         listening = [p.pid for p in psutil.process_iter(["name"]) if (p.info["name"] or "").startswith(_NAMES)]
     found: set[int] = set(listening)
     for pid in listening:

@@ -17,7 +17,7 @@ from workbook.engines.base import Collector, Engine
 from workbook.engines.chain import Chain
 from workbook.engines.text import Pieces
 from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
-from workbook.errors import BadOption, ContextOverflow, EngineTimeout
+from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, StreamBroken
 
 PACKAGED = "smollm2:135m"
 """The packaged model under Ollama's name for it."""
@@ -41,6 +41,7 @@ class Embedded(Engine):
         self.context = _context(n_threads or llama.usable_cores())
         self._loaded: llama.Model | None = None
         self._past: list[int] = []
+        self._turn = 0  # one request has the context at a time
 
     def _load(self, num_ctx: int) -> tuple[llama.Model, int]:
         started = time.perf_counter_ns()
@@ -49,8 +50,8 @@ class Embedded(Engine):
             self._loaded = llama.Model(self.path, num_ctx, **vars(self.context))
         return self._loaded, time.perf_counter_ns() - started
 
-    def _tokens(self, model: llama.Model, request: str | list[Message]) -> tuple[list[int], bool]:
-        text = request if isinstance(request, str) else model.chat_prompt(request)
+    def _tokens(self, model: llama.Model, request: str | list[Message], think: bool) -> tuple[list[int], bool]:
+        text = request if isinstance(request, str) else model.chat_prompt(request, think)
         bos = model.adds_bos and not text.startswith(model.piece(model.bos).decode("utf-8", "replace"))
         tokens = model.tokenize(text, special=True, bos=bos)
         if not tokens:
@@ -60,9 +61,11 @@ class Embedded(Engine):
     def _events(self, request: str | list[Message], options: Options, stream: bool) -> Iterator[Piece | Answer]:
         clock = Collector()
         model, load_ns = self._load(options.num_ctx)
+        self._turn += 1
+        turn = self._turn
         if options.think and "think" not in model.metadata.get("tokenizer.chat_template", ""):
             raise BadOption(f"{self.model} does not support thinking: leave think out.")
-        tokens, thinking = self._tokens(model, request)
+        tokens, thinking = self._tokens(model, request, options.think)
         if len(tokens) >= options.num_ctx:
             raise ContextOverflow(
                 f"the prompt has {len(tokens)} tokens and num_ctx is {options.num_ctx}, the answer included. "
@@ -77,6 +80,10 @@ class Embedded(Engine):
             for raw in loop:
                 for piece in pieces.feed(raw):
                     yield clock.add(piece)
+                    if self._turn != turn:
+                        raise StreamBroken(
+                            "another request, or unload(), ended this stream. Read a stream to its end first."
+                        )
                 if pieces.stopped:
                     loop.finish_reason = "stop"
                     break
@@ -106,8 +113,10 @@ class Embedded(Engine):
     def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         """Vectors of length 1 by the packaged MiniLM (384 numbers a text), or by the GGUF that ``model`` names."""
         path = models.minilm() if model in (None, "all-minilm") else models.find(str(model))
-        embedder = _embedder(path)
-        return [[float(x) for x in vector] for vector in embedder.embed(list(texts), normalize=True)] if texts else []
+        vectors = _embedder(path).embed(list(texts), normalize=True) if texts else []
+        if vectors and isinstance(vectors[0][0], list):
+            raise BadOption(f"{path.stem} makes no embeddings: leave model out, or name one that does.")
+        return [[float(x) for x in vector] for vector in vectors]
 
     def models(self) -> list[ModelEntry]:
         """The GGUF files on this machine."""
@@ -128,6 +137,7 @@ class Embedded(Engine):
 
     def unload(self) -> None:
         """Free the model; the next request loads it again."""
+        self._turn += 1
         if self._loaded is not None:
             self._loaded.close()
         self._loaded, self._past = None, []
@@ -176,6 +186,10 @@ def _sha256(path: Path) -> str:
 def _embedder(path: Path) -> Any:
     from llama_cpp import Llama
 
-    embedder = Llama(str(path), embedding=True, n_ctx=512, n_batch=512, verbose=False, n_threads=llama.usable_cores())
+    cores = llama.usable_cores()
+    try:
+        embedder = Llama(str(path), embedding=True, n_ctx=512, n_batch=512, verbose=False, n_threads=cores)
+    except ValueError:
+        raise DamagedModel(f"llama.cpp cannot load {path.name}. Install or download the file again.") from None
     atexit.register(embedder.close)  # left to the interpreter's end, it fails there with a traceback
     return embedder

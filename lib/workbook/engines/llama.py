@@ -7,6 +7,7 @@ The high-level ``llama_cpp.Llama`` is not used to generate: its loop is about a 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -116,13 +117,17 @@ class Model:
         if not self._model:
             why = native.last_error() or "no reason given"
             raise DamagedModel(f"llama.cpp cannot load {self.path.name}: {why}. Install or download the file again.")
+        # A cell that is run again drops its model without closing it.
+        self._end = weakref.finalize(self, native.free, lib, handles := [self._model])
         context = lib.llama_context_default_params()
         context.n_ctx, context.n_batch, context.n_ubatch = self.n_ctx, self.n_batch, self.n_ubatch
         context.n_threads = context.n_threads_batch = self.n_threads
         context.type_k, context.type_v = kv_types
         context.flash_attn_type = _FLASH[self.flash_attn]
         self._context = lib.llama_init_from_model(self._model, context)
-        if not self._context:
+        if self._context:
+            handles.append(self._context)
+        else:
             why = native.last_error() or "no reason given"
             self.close()
             raise OutOfMemory(f"no room for a context of {self.n_ctx} tokens ({why}). Give a smaller n_ctx.")
@@ -162,8 +167,11 @@ class Model:
         """Whether this token ends an answer."""
         return bool(self._lib.llama_vocab_is_eog(self.vocab, token))
 
-    def chat_prompt(self, messages: Sequence[Message]) -> str:
-        """The messages as the model's own template writes them, ready for its answer."""
+    def chat_prompt(self, messages: Sequence[Message], think: bool = False) -> str:
+        """The messages as the model's own template writes them, ready for its answer.
+
+        ``think`` is what reasoning models' templates call enable_thinking; others do not read it.
+        """
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
         template = self.metadata.get("tokenizer.chat_template")
@@ -173,7 +181,9 @@ class Model:
         eos = self.piece(self.eos).decode() if self.eos >= 0 else ""
         try:
             return str(
-                Jinja2ChatFormatter(template=template, eos_token=eos, bos_token=bos)(messages=list(messages)).prompt
+                Jinja2ChatFormatter(template=template, eos_token=eos, bos_token=bos)(
+                    messages=list(messages), enable_thinking=think
+                ).prompt
             )
         except Exception as error:  # noqa: BLE001  a template is a program from a file: it may raise anything
             raise BadOption(f"the chat template of {self.path.name} refuses these messages: {error}") from None
@@ -230,10 +240,7 @@ class Model:
 
     def close(self) -> None:
         """Free the context and the model."""
-        if self._context:
-            self._lib.llama_free(self._context)
-        if self._model:
-            self._lib.llama_model_free(self._model)
+        self._end()
         self._context = self._model = None
 
     def __enter__(self) -> Model:

@@ -110,3 +110,9 @@ def string(fill: Callable[[Any, int], int]) -> str:
         if n < room:
             return buffer.value.decode("utf-8", "replace")
         room = n + 1
+
+
+def free(lib: Any, handles: list[Any]) -> None:
+    """Free a model and, before it, its context."""
+    for handle, free in reversed(list(zip(handles, (lib.llama_model_free, lib.llama_free), strict=False))):
+        free(handle)

@@ -76,7 +76,8 @@ class Ollama(Engine):
         self, model: str | None = None, why: str = "asked for", host: str | None = None, n_threads: int | None = None
     ) -> None:
         self.url = host or address()
-        self.context = Context(n_threads=n_threads or int(os.environ.get("WORKBOOK_THREADS", "0")) or None)
+        named = os.environ.get("WORKBOOK_THREADS", "")
+        self.context = Context(n_threads=n_threads or (int(named) if named.isdecimal() else 0) or None)
         self._client = self._timed(Options().timeout_s)
         super().__init__("", why)
         self.model = self._choose(model)
@@ -165,8 +166,8 @@ class Ollama(Engine):
         return [
             ModelEntry(
                 name=str(m.model), size_bytes=m.size, digest=m.digest,
-                quant=m.details.quantization_level if m.details else None,
-                model_type=m.details.family if m.details else None,
+                quant=(m.details.quantization_level or None) if m.details else None,
+                model_type=(m.details.family or None) if m.details else None,
             )
             for m in listed
         ]  # fmt: skip

@@ -15,6 +15,9 @@ Message = Mapping[str, str]
 Source = Literal["server", "engine", "client clock", "tokenizer"]
 
 
+_WHOLE = ("top_k", "seed", "num_predict", "num_ctx")
+
+
 @dataclass(frozen=True)
 class Options:
     """How to sample. Every field is sent to every engine, because their own defaults differ.
@@ -47,8 +50,9 @@ class Options:
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise BadOption(f"{name}={value!r}: give a number from {low} to {high}.")
+            kind, word = (int, "whole number") if name in _WHOLE else (int | float, "number")
+            if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+                raise BadOption(f"{name}={value!r}: give a {word} from {low} to {high}.")
         if isinstance(self.stop, str):
             object.__setattr__(self, "stop", (self.stop,))
         object.__setattr__(self, "stop", tuple(self.stop))
