@@ -114,5 +114,5 @@ def string(fill: Callable[[Any, int], int]) -> str:
 
 def free(lib: Any, handles: list[Any]) -> None:
     """Free a model and, before it, its context."""
-    for handle, free in reversed(list(zip(handles, (lib.llama_model_free, lib.llama_free), strict=False))):
-        free(handle)
+    for handle, release in reversed(list(zip(handles, (lib.llama_model_free, lib.llama_free), strict=False))):
+        release(handle)
