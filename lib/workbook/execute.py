@@ -30,6 +30,7 @@ from workbook.leaks import KEY_NAMES
 
 CELL_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
+SETTLE_S = 5
 LOOK_AGAIN_MS = 500
 
 SHOWN_ALIKE = {
@@ -152,7 +153,11 @@ def _settle() -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if tasks:  # bounded: a task that does not take its cancellation must not keep the user waiting
+        done, _ = loop.run_until_complete(asyncio.wait(tasks, timeout=SETTLE_S))
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not print it at the very end
 
 
 def _forget(notebook: Any) -> None:
