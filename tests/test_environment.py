@@ -17,6 +17,7 @@ CONDA_NAMES = {
     "ollama": "ollama-python",
     "matplotlib": "matplotlib-base",
     "duckdb": "python-duckdb",
+    "pygame-ce": "pygame",
 }  # PyPI's name -> conda-forge's
 CONDA_ONLY = {"python", "pip", "ollama"}  # there, ollama is the server
 IMPORTED_AS = {

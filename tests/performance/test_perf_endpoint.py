@@ -117,6 +117,28 @@ def worker_memory(server: Server) -> float:
     return sum(p.memory_info().rss for p in (whole, *whole.children(recursive=True))) / 1e6
 
 
+def used_ms(process: psutil.Process) -> float:
+    """Processor time so far, without that of its children."""
+    times = process.cpu_times()
+    return (times.user + times.system) * 1e3
+
+
+def test_what_a_token_costs_beside_the_model(tmp_path: Path) -> None:
+    """Why decoding falls behind in process where llama.cpp has every core: these milliseconds are taken from it."""
+    with workbook_serving(tmp_path, WORKBOOK_THREADS=str(THREADS)) as server:
+        ask = over_http(server)
+        ask(prompt(0))
+        processes = psutil.Process(server.process.pid), psutil.Process()
+        before = [used_ms(process) for process in processes]
+        turns = [ask(prompt(i)) for i in range(1, 9)]
+        server_ms, client_ms = (
+            (used_ms(process) - was) / (len(turns) * N_GEN) for process, was in zip(processes, before, strict=True)
+        )
+    token_ms = 1e3 / median(t.decode_ts for t in turns)
+    print(f"\na token in {token_ms:.1f} ms; the server's processor time in it {server_ms:.2f} ms, the client's ", end="")
+    print(f"{client_ms:.2f} ms: {(server_ms + client_ms) / token_ms:.1%}, a loss only where no core is free for them")
+
+
 def test_a_crowd(tmp_path: Path) -> None:
     """None lost: what does not answer or refuse fails even here."""
     with workbook_serving(tmp_path, WORKBOOK_THREADS=str(THREADS)) as server:

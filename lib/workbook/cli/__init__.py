@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from workbook.errors import WorkbookError
+from workbook.cli.bench import bench
+from workbook.cli.results import results_app
+from workbook.cli.shared import PagesArgument, one_line, say
 
 app = typer.Typer(
     help="The Local LLM Workbook: language models on your own machine.",
@@ -19,38 +17,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain text, at once, on every terminal
 )
-results_app = typer.Typer(
-    help="The benchmark records of this machine and others.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(results_app, name="results")
-
-PagesArgument = Annotated[list[str] | None, typer.Argument(help="Numbers or names of pages, e.g. 11; all without.")]
-Engine = Annotated[str | None, typer.Option(help="embedded, ollama or openai; without: what answers.")]
-Model = Annotated[str | None, typer.Option(help="Name of a model; without: the engine's own choice.")]
-
-Folder = Annotated[Path | None, typer.Option(help="Folder of records; else WORKBOOK_RESULTS or data/results.")]
-
-
-def one_line(command: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake ends in one line and exit code 1, Ctrl-C in one line and 130; never in a traceback."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except WorkbookError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            print("Stopped. What was finished is kept.", file=sys.stderr)
-            raise typer.Exit(130) from None
-
-    return guarded
-
-
-def say(line: str) -> None:
-    """Print at once, into a pipe too: a long command shows that it moves."""
-    print(line, flush=True)
 
 
 @app.command()
@@ -181,63 +147,5 @@ def models() -> None:
         say("No model file found.")
 
 
-@app.command()
-@one_line
-def bench(
-    engine: Engine = None,
-    model: Model = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="After one warm-up that is not counted.")] = 5,
-    prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the prompt test (pp).")] = 512,
-    gen_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the generation test (tg).")] = 128,
-    host: Annotated[str | None, typer.Option(help="Alias of this machine in the records.")] = None,
-    results: Folder = None,
-) -> None:
-    """Record a benchmark of this machine: one warm-up, then the repetitions, each kept as it ends."""
-    from workbook.bench import protocol
-
-    summary = protocol.record_this_machine(
-        engine=engine,
-        model=model,
-        repetitions=repetitions,
-        prompt_tokens=prompt_tokens,
-        gen_tokens=gen_tokens,
-        results=results,
-        host=host,
-    )
-    say(str(summary))
-    if summary.interrupted:
-        raise KeyboardInterrupt
-
-
-@results_app.command("list")
-@one_line
-def results_list(folder: Folder = None) -> None:
-    """List the runs, one a line."""
-    from workbook import analysis
-    from workbook.bench import store
-
-    say(analysis.listing(store.load(folder)))
-
-
-@results_app.command("show")
-@one_line
-def results_show(
-    run_id: Annotated[str, typer.Argument(help="A run, or how it begins.")], folder: Folder = None
-) -> None:
-    """Show one run: its cells with their spread, and what makes it doubtful."""
-    from workbook import analysis
-    from workbook.bench import store
-
-    say(analysis.show(store.load(folder), run_id))
-
-
-@results_app.command("check")
-@one_line
-def results_check(folder: Folder = None) -> None:
-    """Say what cannot be read as records, with file and line; exit code 1 if there is any."""
-    from workbook import analysis
-    from workbook.bench import store
-
-    loaded = store.load(folder)
-    say(analysis.check(loaded))
-    raise typer.Exit(1 if loaded.problems else 0)
+app.command()(bench)
+app.add_typer(results_app, name="results")
