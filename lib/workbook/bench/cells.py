@@ -183,7 +183,6 @@ def chat_cell(engine: Engine, gen_tokens: int) -> ChatCell:
         model_n_params=info.model_n_params,
         n_ctx=options.num_ctx,
         **vars(engine.context),
-        seed=options.seed,
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
