@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -116,7 +117,7 @@ class Setup(Part):
 
     def hash(self) -> str:
         """16 hexadecimal digits that name this set-up."""
-        return digest({name: getattr(self, name) for name in Setup.model_fields})
+        return _setup_hash(tuple(getattr(self, name) for name in Setup.model_fields))
 
 
 class Outcome(Part):
@@ -147,6 +148,8 @@ class Outcome(Part):
     total_ns: Positive | None = None
     answer_sha256: Sha256 | None = None
     """Of the answer's file beside the records, where it was kept."""
+    invalid: Line | None = None
+    """Why the recorder itself takes this repetition for no measurement; the record stays."""
     warnings: Annotated[tuple[Line, ...], Field(max_length=20)] = ()
     """What makes this repetition doubtful: other load, heat, battery, swap, counts that disagree."""
 
@@ -243,3 +246,9 @@ class Prediction(Part):
 def digest(fields: dict[str, Any]) -> str:
     """16 hexadecimal digits that name these fields."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=4096)
+def _setup_hash(values: tuple[object, ...]) -> str:
+    """Of a set-up's values in the order of its fields; a million records have few of them."""
+    return digest(dict(zip(Setup.model_fields, values, strict=True)))
