@@ -1,0 +1,79 @@
+"""Nothing personal in a record: keys, addresses, folders and names of this machine are blotted out of its texts.
+
+A record takes text from engines' answers and errors, from the machine's own description and from files of others.
+Any of them may hold the user's name, a home folder, the host's name, an address or a key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+from workbook import leaks, paths
+from workbook.bench.parts import MachineFacts, Outcome, Prediction, Repetition, Resources, Setup, Task
+from workbook.bench.record import Record
+
+BLOT = "[…]"
+_PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, Task, Prediction)
+_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)")
+_MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)")
+_PUBLIC = ("localhost", "ollama.com", "huggingface.co", "github.com", "openai.com", "openrouter.ai")
+_VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
+"""Fields in which four numbers with dots are a version and no address."""
+
+_CHOSEN = frozenset({"host"})
+"""The alias that the machine's owner chose."""
+
+
+def text(said: str, addresses: bool = True) -> str:
+    """``said`` with everything personal blotted out; ``addresses`` False leaves numbers with dots alone."""
+    for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
+        for written in (str(folder), str(folder).replace("\\", "\\\\")):  # an OSError doubles Windows' slashes
+            if len(folder.parts) > 1:
+                said = re.sub(re.escape(written) + r"(?![\w-])", lambda _, sign=sign: sign, said)
+    said = _URL.sub(_without_host, said)
+    for _, pattern in leaks.everywhere() + leaks.this_machine():
+        said = re.sub(pattern, BLOT, said)
+    for pattern in (_MAIL, _MAC):
+        said = pattern.sub(BLOT, said)
+    return _ADDRESS.sub(_without_address, said) if addresses else said
+
+
+def cleaned(record: Record) -> Record:
+    """``record`` with everything personal blotted out of every text in it; itself where there is nothing."""
+    changed = {name: new for name, value in record if (new := _clean(name, value)) != value}
+    if not changed:
+        return record
+    known = dict(record) | changed
+    parts = (part(**{name: known[name] for name in part.model_fields}) for part in _PARTS)
+    return Record.of(*parts)
+
+
+def _clean(name: str, value: Any) -> Any:
+    if name in _CHOSEN:
+        return value
+    if isinstance(value, str):
+        return text(value, addresses=name not in _VERSIONS)
+    if isinstance(value, tuple):
+        return tuple(_clean(name, inner) for inner in value)
+    if isinstance(value, dict):
+        return {_clean(name, key): inner for key, inner in value.items()}
+    return value
+
+
+def _without_host(found: re.Match[str]) -> str:
+    scheme, _, host = found.groups()
+    known = any(host.lower() == name or host.lower().endswith("." + name) for name in _PUBLIC)
+    return scheme + (host if known or host.strip("[]") in leaks.LOOPBACK else BLOT)
+
+
+def _without_address(found: re.Match[str]) -> str:
+    try:
+        address = ipaddress.ip_address(found.group())
+    except ValueError:  # a time, a version
+        return found.group()
+    return found.group() if str(address) in leaks.LOOPBACK else BLOT
