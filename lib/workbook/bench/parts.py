@@ -1,7 +1,6 @@
-"""The parts of a record of one repetition, and the types of their fields.
+"""The parts of a record, under llama-bench's names where it has one.
 
-Names follow llama-bench where it has one. ``_ns`` is nanoseconds, ``_ts`` tokens per second, ``_bytes`` bytes,
-``cpu_pct`` and ``other_load_pct`` percent of one core (two busy cores are 200).
+``_ns`` is nanoseconds, ``_ts`` tokens per second, percentages of processor time count one core as 100.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ Method = Literal["llama-bench", "server-timings", "client-stream"]
 """llama-bench: the bare ``llama_decode`` loop; server-timings: the engine's own clock; client-stream: ours."""
 
 Status = Literal["ok", "timeout", "oom", "http_error", "truncated", "harness_error", "skipped"]
-"""truncated: the answer was cut where the task needs it whole. harness_error: the recorder's own fault.
-skipped: the cell was not begun, for the reason in ``error``: a model that is missing, a setting the engine has not."""
+"""truncated: the answer was cut. harness_error: the recorder's own fault. skipped: never begun; ``error`` says why."""
 
 Flash = Literal["auto", "on", "off"]
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # records of others are shown in terminals
@@ -91,14 +89,12 @@ class Setup(Part):
     model_type: Word | None = None
     quant: Word | None = None
     model_size_bytes: Positive | None = None
-    """Of the whole file."""
     model_n_params: Positive | None = None
     n_ctx: Positive | None = None
     n_batch: Positive | None = None
     n_ubatch: Positive | None = None
     n_threads: Positive | None = None
     n_gpu_layers: Annotated[int, Field(ge=-1, le=100_000)] | None = None
-    """-1: all layers."""
     type_k: Word | None = None
     type_v: Word | None = None
     flash_attn: Flash | None = None
