@@ -32,7 +32,7 @@ FLOORS = [
     {"engines"},
     {"server"},
     {"bench"},
-    {"analysis", "plots", "token_widget", "widgets"},
+    {"analysis", "comparison", "plots", "token_widget", "widgets"},
     {
         "alone",
         "budgets",

@@ -224,7 +224,10 @@ def _invalid(db: duckdb.DuckDBPyConnection, invalid: dict[str, str]) -> None:
     """Make the view ``repetitions``: everything, with the reason why a run does not count."""
     rows = [list(invalid), list(invalid.values())]
     db.execute(
-        "CREATE TABLE marked AS SELECT unnest(?::VARCHAR[]) AS run_id, unnest(?::VARCHAR[]) AS invalid",
+        "CREATE TABLE marked AS SELECT unnest(?::VARCHAR[]) AS run_id, unnest(?::VARCHAR[]) AS marked",
         rows,
     )
-    db.execute("CREATE VIEW repetitions AS SELECT * FROM everything LEFT JOIN marked USING (run_id)")
+    db.execute(
+        "CREATE VIEW repetitions AS SELECT * EXCLUDE (marked) REPLACE (coalesce(marked, invalid) AS invalid) "
+        "FROM everything LEFT JOIN marked USING (run_id)"
+    )

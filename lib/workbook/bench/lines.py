@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,3 +43,36 @@ def append(path: Path, line: bytes) -> None:
 def printable(text: str, most: int = 200) -> str:
     """``text`` from elsewhere as it may be shown in a terminal: no control characters, not longer than ``most``."""
     return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Make the file ``path`` with all of ``content``, or leave it alone where it is there: False then.
+
+    It appears whole or not at all, and nothing that another program makes meanwhile is overwritten.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(name, 0o644)
+        return place(Path(name), path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def place(half: Path, path: Path) -> bool:
+    """Give the finished file ``half`` the name ``path`` in the same folder, where nothing has it: False then."""
+    try:
+        os.link(half, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        os.replace(half, path)
+    else:
+        half.unlink()
+    return True

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from workbook import leaks, paths
-from workbook.bench.parts import MachineFacts, Outcome, Prediction, Repetition, Resources, Setup, Task
+from workbook.bench.parts import Setup
 from workbook.bench.record import Record
 
 BLOT = "[…]"
-_PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, Task, Prediction)
-_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)")
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)"
+)
 _MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)")
@@ -29,39 +30,42 @@ _CHOSEN = frozenset({"host"})
 """The alias that the machine's owner chose."""
 
 
-def text(said: str, addresses: bool = True) -> str:
-    """``said`` with everything personal blotted out; ``addresses`` False leaves numbers with dots alone."""
-    for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
+def text(said: str, addresses: bool = True, names: bool = True) -> str:
+    """``said`` with everything personal blotted out.
+
+    ``addresses`` False leaves numbers with dots alone. ``names`` False leaves alone what only this machine knows to be
+    personal (its names, folders, keys), so that the same text comes out alike on every machine.
+    """
+    for folder, sign in ((paths.root(), "."), (Path.home(), "~")) if names else ():
         for written in (str(folder), str(folder).replace("\\", "\\\\")):  # an OSError doubles Windows' slashes
             if len(folder.parts) > 1:
-                said = re.sub(re.escape(written) + r"(?![\w-])", lambda _, sign=sign: sign, said)
+                said = re.sub(re.escape(written) + r"(?![\w-])", sign, said)
     said = _URL.sub(_without_host, said)
-    for _, pattern in leaks.everywhere() + leaks.this_machine():
+    for _, pattern in leaks.everywhere() + (leaks.this_machine() if names else []):
         said = re.sub(pattern, BLOT, said)
-    for pattern in (_MAIL, _MAC):
-        said = pattern.sub(BLOT, said)
+    said = _MAC.sub(BLOT, _MAIL.sub(BLOT, said))
     return _ADDRESS.sub(_without_address, said) if addresses else said
 
 
-def cleaned(record: Record) -> Record:
-    """``record`` with everything personal blotted out of every text in it; itself where there is nothing."""
-    changed = {name: new for name, value in record if (new := _clean(name, value)) != value}
+def cleaned(record: Record, names: bool = True) -> Record:
+    """``record`` with everything personal blotted out of every text in it (``text``); itself where there is nothing."""
+    changed = {name: new for name, value in record if (new := _clean(name, value, names)) != value}
     if not changed:
         return record
     known = dict(record) | changed
-    parts = (part(**{name: known[name] for name in part.model_fields}) for part in _PARTS)
-    return Record.of(*parts)
+    setup = Setup(**{name: known[name] for name in Setup.model_fields})
+    return Record(**known | {"config_hash": setup.hash()})
 
 
-def _clean(name: str, value: Any) -> Any:
+def _clean(name: str, value: Any, names: bool) -> Any:
     if name in _CHOSEN:
         return value
     if isinstance(value, str):
-        return text(value, addresses=name not in _VERSIONS)
+        return text(value, addresses=name not in _VERSIONS, names=names)
     if isinstance(value, tuple):
-        return tuple(_clean(name, inner) for inner in value)
+        return tuple(_clean(name, inner, names) for inner in value)
     if isinstance(value, dict):
-        return {_clean(name, key): inner for key, inner in value.items()}
+        return {_clean(name, key, names): inner for key, inner in value.items()}
     return value
 
 

@@ -104,6 +104,8 @@ def files(folder: Path) -> Listed:
         if depth >= _FOLDERS_DEEP:
             below.clear()
         below[:] = [name for name in below if not (depth == 0 and name == DROPPED) and not name.startswith(".")]
+        links = [here / name for name in below if (here / name).is_symlink()]
+        problems += [Problem(lines.printable(paths.shown(link)), 0, "a link: not followed") for link in links]
         found += [here / name for name in (*names, *below) if name.endswith(".jsonl")]
         marked += [here / name for name in names if name.endswith(marks.SUFFIX)]
     found.sort()
@@ -144,7 +146,7 @@ def read(path: Path) -> Loaded:
 
 def numbered(path: Path) -> Iterator[tuple[int, Record | Problem]]:
     """Line number and record, or what is wrong with that line."""
-    name = paths.shown(path)
+    name = lines.printable(paths.shown(path))
     try:
         size = path.stat().st_size
         if not path.is_file() or size > MAX_FILE_BYTES:
