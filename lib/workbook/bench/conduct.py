@@ -36,7 +36,7 @@ def conduct(
     engine: str,
     have: dict[str, Found],
     consent: bool = False,
-    opens: Opens = opening.connected,
+    opens: Opens | None = None,
 ) -> Generator[Step]:
     """Do what is left of the plan; yields after each repetition, when it is on the disk.
 
@@ -56,7 +56,7 @@ def conduct(
                 continue
             if current is None or current[0] != cell.model:
                 stack.close()
-                current = cell.model, stack.enter_context(closing(opens(engine, cell.model)))
+                current = cell.model, stack.enter_context(closing((opens or opening.connected)(engine, cell.model)))
                 base = current[1].context
             try:
                 with opening.opened(current[1], base, cell, plan, run, consent) as work:

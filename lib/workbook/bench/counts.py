@@ -14,14 +14,23 @@ from workbook.errors import WorkbookError
 
 
 def model_file(engine: Engine) -> Path | None:
-    """The GGUF file that the engine's model comes from, if it can be found here."""
+    """The GGUF file that the engine's model comes from, if it is here under exactly that name.
+
+    A name that only begins alike may be another model: its figures would stand under the wrong name.
+    """
     path = getattr(engine, "path", None)
     if isinstance(path, Path):
         return path
-    try:
-        return models.find(engine.model)
-    except WorkbookError:
-        return None
+    wanted = _plain(engine.model)
+    for model in models.local_ggufs():
+        name = _plain(model.name)
+        if wanted in (name, name.rsplit("/", 1)[-1]):
+            return model.path
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().removesuffix(".gguf").removesuffix(":latest")
 
 
 def again(path: Path | None, answer: Answer) -> tuple[int | None, int | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbook import models, paths
+from workbook import paths
 from workbook.bench import counts, stats, store
 from workbook.bench.cells import bare_cells
 from workbook.bench.chats import chat_cell
@@ -119,7 +119,9 @@ def _cells(engine: Engine, plan: Plan, run_id: str) -> Generator[Work | str]:
     bare = f"pp{plan.prompt_tokens} and tg{plan.gen_tokens}"
     try:
         engine.unload()
-        path = getattr(engine, "path", None) or models.find(engine.model)
+        path = counts.model_file(engine)
+        if path is None:
+            raise ModelNotFound(engine.model)
         n_ctx = max(2048, plan.prompt_tokens, plan.gen_tokens)
         began = time.perf_counter_ns()
         with llama.Model(path, n_ctx=n_ctx, n_threads=plan.n_threads) as model:
