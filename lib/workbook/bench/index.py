@@ -14,6 +14,7 @@ import hashlib
 import json
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     import duckdb
 
 PART_RECORDS = 50_000
-MOST_PARTS = 40
+MOST_SMALL = 40
 MEMORY_LIMIT = "500MB"
+
+_DAY_S = 24 * 3600
 
 _Seen = tuple[str, int, int]  # a file as it was when it was read: relative path, bytes, time of change
 
@@ -58,10 +61,11 @@ class Index:
 
 @dataclass(frozen=True)
 class _Part:
-    """One part of the index: its Parquet file and, for each file in it, what could not be read."""
+    """One part of the index: its Parquet file, for each file in it what could not be read, and its records."""
 
     parquet: Path
     files: dict[_Seen, list[Problem]]
+    count: int
 
 
 def open_index(folder: Path | None = None) -> Index:
@@ -112,33 +116,40 @@ def _key(folder: Path) -> str:
 
 
 def _up_to_date(folder: Path, place: Path, wanted: Sequence[_Seen]) -> list[_Part]:
+    _sweep(place)
     known = _parts(place)
     alive = set(wanted)
+    small = [part for part in known if part.count < PART_RECORDS]
+    gone = [part for part in known if 2 * len(alive.intersection(part.files)) < len(part.files)]
+    away = [*(small if len(small) > MOST_SMALL else ()), *gone]
+    for part in away:  # what of it is still there is read again, into larger parts
+        part.parquet.with_suffix(".json").unlink(missing_ok=True)
+    known = [part for part in known if part not in away]
     have = {seen for part in known for seen in part.files}
-    stale = sum(seen not in alive for part in known for seen in part.files)
-    if len(known) > MOST_PARTS or stale > len(alive):
-        # Too many small parts, or more that is gone than there is: begin again from the records.
-        for part in known:
-            part.parquet.with_suffix(".json").unlink(missing_ok=True)
-            part.parquet.unlink(missing_ok=True)
-        known, have = [], set()
-    missing = [seen for seen in wanted if seen not in have]
-    return [*known, *_index(folder, place, missing)]
+    return [*known, *_index(folder, place, [seen for seen in wanted if seen not in have])]
+
+
+def _sweep(place: Path) -> None:
+    """Remove what was left of parts a day ago: until then another process may still read them."""
+    for parquet in place.glob("*.parquet"):
+        if not parquet.with_suffix(".json").exists() and time.time() - parquet.stat().st_mtime > _DAY_S:
+            parquet.unlink(missing_ok=True)
 
 
 def _parts(place: Path) -> list[_Part]:
     found = []
     for about in sorted(place.glob("*.json")):
         try:
-            rows = json.loads(about.read_text(encoding="utf-8"))
+            told = json.loads(about.read_text(encoding="utf-8"))
             files = {
                 (str(name), int(size), int(changed)): [Problem(*problem) for problem in problems]
-                for name, size, changed, problems in rows
+                for name, size, changed, problems in told["files"]
             }
-        except (OSError, ValueError, TypeError):
+            count = int(told["count"])
+        except (OSError, ValueError, TypeError, KeyError):
             continue  # half a part; its files are read again
         if (parquet := about.with_suffix(".parquet")).is_file():
-            found.append(_Part(parquet, files))
+            found.append(_Part(parquet, files, count))
     return found
 
 
@@ -164,8 +175,8 @@ def _index(folder: Path, place: Path, missing: Sequence[_Seen]) -> Iterator[_Par
                 db.execute(f"COPY ({columns.from_json(accepted)}) TO '{columns.quoted(half)}' (FORMAT parquet)")
             half.replace(target)
         rows = [[*seen, [[p.file, p.line, p.message, p.cut] for p in found]] for seen, found in files.items()]
-        paths.write_whole(target.with_suffix(".json"), json.dumps(rows).encode())
-        yield _Part(target, files)
+        paths.write_whole(target.with_suffix(".json"), json.dumps({"count": count, "files": rows}).encode())
+        yield _Part(target, files, count)
 
 
 def _connection(scratch: Path) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,14 @@ _PUBLIC = ("localhost", "ollama.com", "huggingface.co", "github.com", "openai.co
 _VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
 """Fields in which four numbers with dots are a version and no address."""
 
-_CHOSEN = frozenset({"host"})
-"""The alias that the machine's owner chose."""
+_OURS = frozenset({
+    "host", "run_id", "config_hash", "plan_hash", "cell_hash", "prompt_sha256", "file_sha256", "ollama_digest",
+    "answer_sha256", "code_sha256", "isa_flags", "method", "status", "flash_attn", "type_k", "type_v",
+    "token_count_source",
+})  # fmt: skip
+"""Fields that hold no text of others: checksums, words of fixed lists, the alias that the machine's owner chose."""
+
+_Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
 def text(said: str, addresses: bool = True, names: bool = True) -> str:
@@ -36,20 +43,13 @@ def text(said: str, addresses: bool = True, names: bool = True) -> str:
     ``addresses`` False leaves numbers with dots alone. ``names`` False leaves alone what only this machine knows to be
     personal (its names, folders, keys), so that the same text comes out alike on every machine.
     """
-    for folder, sign in ((paths.root(), "."), (Path.home(), "~")) if names else ():
-        for written in (str(folder), str(folder).replace("\\", "\\\\")):  # an OSError doubles Windows' slashes
-            if len(folder.parts) > 1:
-                said = re.sub(re.escape(written) + r"(?![\w-])", sign, said)
-    said = _URL.sub(_without_host, said)
-    for _, pattern in leaks.everywhere() + (leaks.this_machine() if names else []):
-        said = re.sub(pattern, BLOT, said)
-    said = _MAC.sub(BLOT, _MAIL.sub(BLOT, said))
-    return _ADDRESS.sub(_without_address, said) if addresses else said
+    return _blotted(said, _rules(names), addresses)
 
 
 def cleaned(record: Record, names: bool = True) -> Record:
     """``record`` with everything personal blotted out of every text in it (``text``); itself where there is nothing."""
-    changed = {name: new for name, value in record if (new := _clean(name, value, names)) != value}
+    rules = _rules(names)
+    changed = {name: new for name, value in record if (new := _clean(name, value, rules)) != value}
     if not changed:
         return record
     known = dict(record) | changed
@@ -57,15 +57,34 @@ def cleaned(record: Record, names: bool = True) -> Record:
     return Record(**known | {"config_hash": setup.hash()})
 
 
-def _clean(name: str, value: Any, names: bool) -> Any:
-    if name in _CHOSEN:
+def _rules(names: bool) -> list[_Rule]:
+    """What to look for and what to put in its place, in order."""
+    found: list[_Rule] = []
+    if names:
+        for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
+            for written in {str(folder), str(folder).replace("\\", "\\\\")}:  # an OSError doubles Windows' slashes
+                if len(folder.parts) > 1:
+                    found.append((re.compile(re.escape(written) + r"(?![\w-])"), sign))
+    found.append((_URL, _without_host))
+    known = leaks.everywhere() + (leaks.this_machine() if names else [])
+    return [*found, *((re.compile(pattern), BLOT) for _, pattern in known), (_MAIL, BLOT), (_MAC, BLOT)]
+
+
+def _blotted(said: str, rules: list[_Rule], addresses: bool) -> str:
+    for pattern, instead in rules:
+        said = pattern.sub(instead, said)
+    return _ADDRESS.sub(_without_address, said) if addresses else said
+
+
+def _clean(name: str, value: Any, rules: list[_Rule]) -> Any:
+    if name in _OURS:
         return value
     if isinstance(value, str):
-        return text(value, addresses=name not in _VERSIONS, names=names)
+        return _blotted(value, rules, addresses=name not in _VERSIONS)
     if isinstance(value, tuple):
-        return tuple(_clean(name, inner, names) for inner in value)
+        return tuple(_clean(name, inner, rules) for inner in value)
     if isinstance(value, dict):
-        return {_clean(name, key, names): inner for key, inner in value.items()}
+        return {_clean(name, key, rules): inner for key, inner in value.items()}
     return value
 
 
