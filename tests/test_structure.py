@@ -30,6 +30,7 @@ FLOORS = [
     },
     {"engines"},
     {"server"},
+    {"grading"},
     {"bench"},
     {"analysis", "plots", "token_widget", "widgets"},
     {

@@ -119,3 +119,11 @@ class NotAlone(WorkbookError):
 
 class NotComparable(WorkbookError):
     """The records differ in more than what is compared."""
+
+
+class NoConsent(WorkbookError):
+    """Running a program of others was not agreed to, or not in a tier as weak as this machine's."""
+
+
+class NoSandbox(WorkbookError):
+    """This machine has no tier to contain a program in, or not the one that was named."""
