@@ -1,0 +1,58 @@
+"""What the limits of a single process do not see: all processes of a program together, and the memory files fill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import psutil
+
+from workbook.grading.sandbox import folder as folders
+from workbook.grading.sandbox.types import How, Limits
+
+LEAST_FREE = 0.03
+"""Of this machine's memory: below, a contained program is ended whatever it was seen to hold."""
+
+
+class Watch:
+    """Looks at the processes below ``first`` and at the folder. ``crossed`` is asked several times a second."""
+
+    def __init__(self, first: int, folder: Path, in_memory: bool, limits: Limits) -> None:
+        self.first, self.folder, self.in_memory, self.limits = first, folder, in_memory, limits
+
+    def members(self) -> list[psutil.Process]:
+        """The processes below the first one, as far as they can be seen."""
+        with contextlib.suppress(psutil.Error, OSError):
+            return psutil.Process(self.first).children(recursive=True)
+        return []
+
+    def crossed(self) -> tuple[How, str] | None:
+        """The limit that was passed and how to say it; None while all is well."""
+        members = self.members()
+        if len(members) > self.limits.processes + 2:
+            return "signal", f"more than {self.limits.processes} processes"
+        held = 0
+        for process in members:
+            with contextlib.suppress(psutil.Error, OSError):
+                held += process.memory_info().rss
+        if held > (self.limits.memory_mb << 20) * 1.1:
+            return "memory", f"more than {self.limits.memory_mb} MB in all its processes"
+        memory = psutil.virtual_memory()
+        if memory.available < memory.total * LEAST_FREE:
+            return "memory", "this machine's memory ran out"
+        return self._disk()
+
+    def _disk(self) -> tuple[How, str] | None:
+        names = written = 0
+        with contextlib.suppress(OSError):
+            if self.in_memory:
+                held = os.statvfs(self.folder)
+                names = held.f_files - held.f_ffree
+            else:
+                written, names = folders.weight(self.folder, self.limits.files + 1)
+        if names > self.limits.files:
+            return "output", f"more than {self.limits.files} files"
+        if written > self.limits.disk_mb << 20:
+            return "output", f"more than {self.limits.disk_mb} MB on the disk"
+        return None
