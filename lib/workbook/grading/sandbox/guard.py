@@ -85,16 +85,29 @@ def sweep() -> None:
     """End every descendant. Orphans come to this process, so none left to wait for means none left at all."""
     if sys.platform != "linux":
         return
+    rounds = 0
     while True:
+        # Its own children at every turn: who leaves itself again and again is quicker than a look at all processes.
+        near = children() if rounds % 64 else None
         for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: else a bomb forks while it is being killed
-            for pid in below(os.getpid()):
+            for pid in below(os.getpid()) if near is None else near:
                 with contextlib.suppress(OSError):
                     os.kill(pid, number)
+        rounds += 1
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return
+
+
+def children() -> list[int] | None:
+    """This process's own children, quickly; None where the system does not list them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except (OSError, ValueError):
+        return None
 
 
 def waited(child: int, control: int, wake: int) -> int | None:

@@ -170,7 +170,7 @@ def _end(cage: Cage, run: _Run) -> None:
     if run.namespace:
         run.namespace.end()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        run.process.wait(10 if cage.sweeps else 2)
+        run.process.wait(3)
     if run.process.poll() is None:
         run.process.kill()
     run.process.wait()
