@@ -13,13 +13,15 @@ from workbook.grading.sandbox.interpreter import interpreter
 from workbook.grading.sandbox.types import Limits, Tier
 
 NAME = "bubblewrap"
-CONTAINS = frozenset(
-    {"network", "files", "processes", "environment", "memory", "forks", "disk", "output", "time"}
-)
+CONTAINS = frozenset({"network", "files", "processes", "environment", "memory", "forks", "disk", "output", "time"})
 FOLDER, HOME = "/box", "/home/empty"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SHOWN = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/nix/store", "/gnu/store")
 SHARED_MB = 32
+CLOSED = (
+    "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+    "--uid", "1000", "--gid", "1000", "--hostname", "sandbox",
+)  # fmt: skip
 
 
 def tier() -> Tier:
@@ -58,21 +60,30 @@ def _knows(option: str) -> bool:
 
 def prepare(wanted: Wanted) -> Cage:
     """The command: nothing is shown but the system's programs, this Python, and an empty folder in memory."""
-    inside = environment(FOLDER, HOME, "/tmp", wanted.terminal)
-    if wanted.display:
-        inside["DISPLAY"] = ":0"
-    words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user"]
+    inside = {**environment(FOLDER, HOME, "/tmp", wanted.terminal), **wanted.display.environment}
+    words = [shutil.which("bwrap") or "bwrap", *CLOSED, "--json-status-fd", "{status}", "--clearenv"]
     if _knows("--disable-userns"):
         words.append("--disable-userns")
-    words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"]
-    words += ["--hostname", "sandbox", "--json-status-fd", "{status}", "--clearenv"]
     for name, value in inside.items():
         words += ["--setenv", name, value]
-    words += _shown(wanted)
-    words += ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", SHARED_MB), "--remount-ro", "/dev"]
+    words += system()
+    for part in map(str, wanted.python.needs()):
+        words += ["--ro-bind", part, part]
+    # Read-only: as root outside, a program could else write the kernel's settings, whatever rights it has dropped.
+    words += [
+        "--proc",
+        "/proc",
+        "--remount-ro",
+        "/proc",
+        "--dev",
+        "/dev",
+        *_memory("/dev/shm", SHARED_MB),
+        "--remount-ro",
+        "/dev",
+    ]
     words += [*_memory("/tmp", SHARED_MB), "--dir", HOME, *_memory(FOLDER, wanted.limits.disk_mb)]
-    if wanted.display:
-        words += ["--dir", "/tmp/.X11-unix", "--ro-bind", str(wanted.display), "/tmp/.X11-unix"]
+    if wanted.display.sockets:
+        words += ["--ro-bind", str(wanted.display.sockets), "/tmp/.X11-unix"]
     words += ["--remount-ro", "/", "--chdir", FOLDER, "--"]
     # A new user namespace counts its own processes; root's are not counted by any limit, but by the watch.
     limits = {**rlimits(wanted.limits), "RLIMIT_NPROC": wanted.limits.processes}
@@ -83,7 +94,8 @@ def _memory(place: str, size_mb: int) -> tuple[str, ...]:
     return ("--size", str(size_mb << 20), "--tmpfs", place)
 
 
-def _shown(wanted: Wanted) -> list[str]:
+def system() -> list[str]:
+    """What shows the system's programs and libraries, and nothing of its settings but what those need."""
     words = []
     for name in SYSTEM:
         path = Path(name)
@@ -91,6 +103,6 @@ def _shown(wanted: Wanted) -> list[str]:
             words += ["--symlink", str(path.readlink()), name]
         elif path.exists():
             words += ["--ro-bind", name, name]
-    for part in (*SHOWN, *map(str, wanted.python.needs())):
+    for part in SHOWN:
         words += ["--ro-bind-try", part, part]
     return words

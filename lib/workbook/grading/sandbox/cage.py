@@ -11,12 +11,20 @@ from workbook.grading.sandbox.types import Limits
 
 
 @dataclass(frozen=True)
+class Screen:
+    """A private X server: the folder of its socket, to be shown at ``/tmp/.X11-unix``, and what names it."""
+
+    sockets: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a program needs of its tier."""
 
     python: Interpreter
     limits: Limits
-    display: Path | None = None  # the folder of a private X server's socket
+    display: Screen = field(default_factory=Screen)
     terminal: bool = False
 
 

@@ -34,7 +34,7 @@ class Left:
     def refuse(self, path: str, why: str) -> None:
         """Note that ``path`` was not read; a bounded number of times, in a bounded number of characters."""
         if len(self.refused) < 32:
-            self.refused.append(f"{ascii(path[:60])}: {why}")
+            self.refused.append(f"{path[:60]!a}: {why}")
 
 
 def put(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -74,7 +74,8 @@ def parents() -> dict[int, int]:
 
 def below(mine: int) -> set[int]:
     """All descendants of process ``mine``."""
-    every, found, ring = parents(), set(), {mine}
+    every, ring = parents(), {mine}
+    found: set[int] = set()
     while ring:
         ring = {pid for pid, parent in every.items() if parent in ring} - found - {mine}
         found |= ring
@@ -145,13 +146,13 @@ def main() -> None:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             become(task)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is told)
             os.write(status, json.dumps({"failed": repr(error)[:300]}).encode() + b"\n")
         os._exit(126)
     prctl(PR_SET_DUMPABLE, 0)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nothing, number)
+    for own in (0, 1, 2):
+        os.dup2(nothing, own)
     for fd in (task["report"], task["secret"]):
         if fd >= 0:
             os.close(fd)

@@ -32,7 +32,8 @@ def prepare(wanted: Wanted) -> Cage:
     for place in (box, home, temporary):
         place.mkdir()
     mark = secrets.token_hex(16)
-    inside = {**environment(str(box), str(home), str(temporary), wanted.terminal), MARK: mark}
+    inside = {**environment(str(box), str(home), str(temporary), wanted.terminal), **wanted.display.environment}
+    inside[MARK] = mark
     return Cage(
         NAME, (), inside, str(box), box, rlimits(wanted.limits), counted=False, sweeps=True,
         mark=f"{MARK}={mark}", remove=lambda: folders.remove(whole),

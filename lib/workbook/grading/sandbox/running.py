@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from workbook.errors import NoConsent, NoSandbox
 from workbook.grading.sandbox import bubblewrap, limits
-from workbook.grading.sandbox.cage import Cage, Wanted
+from workbook.grading.sandbox import display as screens
+from workbook.grading.sandbox.cage import Cage, Screen, Wanted
 from workbook.grading.sandbox.interpreter import interpreter
 from workbook.grading.sandbox.supervise import Task, supervise
 from workbook.grading.sandbox.types import Ended, Limits, Tier
@@ -99,15 +101,14 @@ def run(
     text = _text(program)
     # -I leaves the program's own folder off the path; with modules of its own it gets that folder, and no more.
     flags = ("-E", "-s") if any(name.endswith(".py") for name in files) else ("-I",)
-    task = Task(
-        (*flags, "-B", PROGRAM, *args), {**files, PROGRAM: text}, stdin, tuple(keys), pty, secret, bounds
-    )
-    wanted = Wanted(using, bounds, None, pty)
-    cage = next(prepare for known, prepare in TIERS if known().name == picked.name)(wanted)
-    try:
-        return supervise(cage, str(using.path), task)
-    finally:
-        cage.remove()
+    task = Task((*flags, "-B", PROGRAM, *args), {**files, PROGRAM: text}, stdin, tuple(keys), pty, secret, bounds)
+    prepare = next(prepare for known, prepare in TIERS if known().name == picked.name)
+    with screens.display(not picked.weak) if display else contextlib.nullcontext(Screen()) as screen:
+        cage = prepare(Wanted(using, bounds, screen, pty))
+        try:
+            return supervise(cage, str(using.path), task)
+        finally:
+            cage.remove()
 
 
 def _text(program: Path | str) -> bytes:

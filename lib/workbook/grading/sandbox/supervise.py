@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workbook.errors import NoSandbox
 from workbook.grading.sandbox import folder as folders
 from workbook.grading.sandbox import leftovers
 from workbook.grading.sandbox.cage import Cage
@@ -111,7 +110,7 @@ def _ready(cage: Cage, process: subprocess.Popen[bytes], channels: Channels) -> 
 def _harness(cage: Cage, why: str, channels: Channels) -> Ended:
     channels.close()
     said = channels.err.kept.decode(errors="replace").strip().splitlines()
-    why = f"{why}: {ascii(said[-1][:160])}" if said else why
+    why = f"{why}: {said[-1][:160]!a}" if said else why
     return Ended("harness", None, b"", channels.err.kept, {}, 0.0, cage.tier, False, why=why)
 
 
@@ -176,4 +175,3 @@ def _end(cage: Cage, run: _Run) -> None:
     run.process.wait()
     if cage.mark:
         leftovers.end_marked(cage.mark)
-

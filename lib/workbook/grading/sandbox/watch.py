@@ -13,6 +13,7 @@ from workbook.grading.sandbox.types import How, Limits
 
 LEAST_FREE = 0.03
 """Of this machine's memory: below, a contained program is ended whatever it was seen to hold."""
+THREADS_EACH = 4
 
 
 class Watch:
@@ -32,10 +33,13 @@ class Watch:
         members = self.members()
         if len(members) > self.limits.processes + 2:
             return "signal", f"more than {self.limits.processes} processes"
-        held = 0
+        held = threads = 0
         for process in members:
-            with contextlib.suppress(psutil.Error, OSError):
+            with contextlib.suppress(psutil.Error, OSError), process.oneshot():
                 held += process.memory_info().rss
+                threads += process.num_threads()
+        if threads > self.limits.processes * THREADS_EACH:
+            return "signal", f"more than {self.limits.processes * THREADS_EACH} threads"
         if held > (self.limits.memory_mb << 20) * 1.1:
             return "memory", f"more than {self.limits.memory_mb} MB in all its processes"
         memory = psutil.virtual_memory()
