@@ -225,6 +225,7 @@ def _does_something(tree: ast.Module) -> bool:
     telling = [
         node
         for node in tree.body
-        if not (isinstance(node, ast.Expr) and isinstance(node.value, says_nothing)) and not isinstance(node, ast.AnnAssign)
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, says_nothing))
+        and not isinstance(node, ast.AnnAssign)
     ]
     return bool(telling)
