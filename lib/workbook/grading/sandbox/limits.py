@@ -16,7 +16,7 @@ from workbook.grading.sandbox.types import Tier
 
 NAME = "limits"
 CONTAINS = frozenset({"environment", "memory", "output", "time"})
-MARK = "WORKBOOK_SANDBOX"
+MARK = "WORKBOOK_CONTAINED"
 
 
 def tier() -> Tier:
