@@ -35,7 +35,7 @@ TOOLKITS: Final = ("pygame", "turtle", "curses", "tkinter")
 UNPLAYABLE: Final = frozenset(
     "arcade asciimatics blessed cocos colorama cv2 getch getkey glfw ipycanvas keyboard kivy matplotlib msvcrt numpy "
     "OpenGL panda3d PIL PyQt5 PyQt6 PySide2 PySide6 pgzero pgzrun pyglet pynput pyxel raylib readchar rich termios "
-    "textual tty ursina winsound wx".split()
+    "textual tty ursina winsound wx".split()  # noqa: SIM905
 )
 """Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
@@ -251,7 +251,7 @@ def _keys(still: Seen | None, again: Seen | None, steer: Seen | None, verdict: V
 
 def _eating(games: list[Seen], verdict: Verdict) -> None:
     """L5, three-valued: shown, refuted (food passed over or eaten in vain), or not shown."""
-    eaten, grown, passed = (sum(getattr(s, name) for s in games) for name in ("eaten", "grown", "passed"))
+    eaten, passed = sum(seen.eaten for seen in games), sum(seen.passed for seen in games)
     if any(map(_ate, games)):
         verdict.checks["L5"] = True
     elif passed >= 2 or eaten >= 2:

@@ -40,8 +40,8 @@ def main(folder: str) -> None:
     clock = Clock()
     try:
         driver = importlib.import_module("." + TOOLKITS[said["toolkit"]], __package__).Driver(player, clock)
-    except Exception as error:  # noqa: BLE001
-        report.end(event="end", how="missing", error=_line(error))
+    except Exception as missing:  # noqa: BLE001
+        report.end(event="end", how="missing", error=_line(missing))
     driver.install()
     clock.install()
     _time_limit(player, began)
@@ -51,11 +51,17 @@ def main(folder: str) -> None:
     module_os._exit = lambda code=0: finish(
         "exit" if code == 0 else "failed", None if code == 0 else f"exit code {code}"
     )
-    builtins.input = lambda prompt="": player.text(str(prompt)) or ""
+    builtins.input = lambda prompt="": _no_words(player, prompt)
     imports = _imports(code)
     report.say(event="imports", **imports)
     how, error = _execute(code) if imports["error"] is None else ("imports", imports["error"])
     finish(how, error)
+
+
+def _no_words(player: Player, prompt: object) -> str:
+    """What ``input`` does here: nobody types."""
+    player.text(str(prompt))
+    return ""
 
 
 def _imports(code: str) -> dict[str, Any]:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 
 @dataclass(frozen=True)
 class Picture:
-    """``cells``: one number for the colour of each place, row by row. ``unit``: pixels from one place to the next."""
+    """``raw``: four bytes for the colour of each place, row by row."""
 
     width: int
     height: int
-    cells: Sequence[int]
-    unit: float = 1.0
+    raw: bytes
 
     @cached_property
-    def ground(self) -> frozenset[int]:
-        """The colours that cover much of the picture: the background, or the two of a chessboard."""
-        most = Counter(self.cells).most_common(3)
-        return frozenset(colour for i, (colour, n) in enumerate(most) if i == 0 or n > 0.2 * len(self.cells))
+    def cells(self) -> memoryview:
+        """One number for each place."""
+        return memoryview(self.raw).cast("I")
 
     def at(self, place: int) -> tuple[int, int]:
         """The column and row of a place."""
         return place % self.width, place // self.width
+
+    def changed(self, old: Picture) -> list[int]:
+        """The places that differ in ``old``, of the same size. Most rows do not: those are compared as a whole."""
+        places, length = [], 4 * self.width
+        for row in range(self.height):
+            here, there = (p.raw[row * length : (row + 1) * length] for p in (self, old))
+            if here != there:
+                pairs = zip(memoryview(here).cast("I"), memoryview(there).cast("I"), strict=True)
+                places += [row * self.width + i for i, (a, b) in enumerate(pairs) if a != b]
+        return places
 
 
 @dataclass(frozen=True)

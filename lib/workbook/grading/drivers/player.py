@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -92,7 +91,7 @@ class Player:
 
     def _take(self, picture: Picture) -> bool:
         """Note a picture; whether it differs from the one before."""
-        number = zlib.crc32(array("q", picture.cells).tobytes())
+        number = zlib.crc32(picture.raw)
         old, same = self._picture, number == self._print and self._picture is not None
         self._since += 1
         if same or (old is not None and (old.width, old.height) != (picture.width, picture.height)):
@@ -189,7 +188,7 @@ class Player:
             blocked = not (0 <= ahead[0] < picture.width and 0 <= ahead[1] < picture.height)
             if not blocked:
                 place = ahead[1] * picture.width + ahead[0]
-                blocked = picture.cells[place] not in picture.ground and not (food and place in food.places)
+                blocked = picture.cells[place] not in reader.ground and not (food and place in food.places)
             slack = 0.5 * step
             far = max(0.0, abs(goal[0] - there[0]) - slack) + max(0.0, abs(goal[1] - there[1]) - slack)
             return blocked, far, direction != reader.direction

@@ -70,11 +70,13 @@ class Driver:
             return None
         wide, high = surface.get_size()
         step = STEP if wide * high <= 1_100_000 else 2 * STEP
-        moved = self.pygame.Surface((wide, high))
-        moved.blit(surface, (-(step // 2), -(step // 2)))
-        small = self.pygame.transform.scale(moved, (max(1, wide // step), max(1, high // step)))
-        raw = self.pygame.image.tobytes(small, "RGBA")
-        return Picture(small.get_width(), small.get_height(), memoryview(raw).cast("I").tolist(), step)
+        if wide < 2 * step or high < 2 * step:
+            return None
+        inner = surface.subsurface((step // 2, step // 2, wide - step // 2, high - step // 2))  # not on the grid's lines
+        across, down = (wide - step // 2 - 1) // step + 1, (high - step // 2 - 1) // step + 1
+        exact = inner.subsurface((0, 0, min(across * step, inner.get_width()), min(down * step, inner.get_height())))
+        small = self.pygame.transform.scale(exact, (across, down))
+        return Picture(across, down, self.pygame.image.tobytes(small, "RGBA"))
 
     def _keys(self, keys: list[str]) -> None:
         pg = self.pygame
@@ -140,7 +142,7 @@ class Driver:
                     break
 
     def _events(self) -> None:
-        pg, event = self.pygame, self.pygame.event
+        pg, event, driver = self.pygame, self.pygame.event, self
         real_get, real_poll = event.get, event.poll
 
         def get(*args: Any, **kwargs: Any) -> Any:
@@ -166,8 +168,8 @@ class Driver:
         class Pressed:
             """As pygame.key.get_pressed: true for what is held."""
 
-            def __getitem__(_, key: int) -> bool:
-                return key in self.held
+            def __getitem__(self, key: int) -> bool:
+                return key in driver.held
 
         def get_pressed() -> Any:
             self.turn()

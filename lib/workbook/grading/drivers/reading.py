@@ -44,18 +44,21 @@ class Reader:
     foods: list[Blob] = field(default_factory=list)
     lost: int = 0
     jumped_home: bool = False
+    places: dict[int, set[int]] = field(default_factory=dict)  # by colour
+    ground: set[int] = field(default_factory=set)
     _changed: dict[int, int] = field(default_factory=dict)
     _pitches: list[float] = field(default_factory=list)
+    _before: list[Blob] = field(default_factory=list)
 
     def feed(self, old: Picture, new: Picture) -> None:
         """Read the step from one picture to the next, which differs."""
-        ground = old.ground | new.ground
-        changed = [i for i, (a, b) in enumerate(zip(old.cells, new.cells, strict=True)) if a != b]
+        changed = new.changed(old)
+        ground = self._index(old, new, changed)
         now = len(self.areas)
         self._changed.update(dict.fromkeys(changed, now))
         if len(changed) > 0.3 * len(new.cells):  # another scene: a menu, a game over
             self.lost += 1
-            self.areas.append(self._area(new, ground))
+            self.areas.append(self._area(ground))
             return
         covered = [i for i in changed if new.cells[i] not in ground]
         fresh = [i for i in covered if old.cells[i] in ground or (self.colours and old.cells[i] not in self.colours)]
@@ -66,12 +69,26 @@ class Reader:
             self.lost += 1
             if self.lost > 3:
                 self.head = None
-        self.areas.append(self._area(new, ground))
+        self.areas.append(self._area(ground))
         self._look_for_food(new, ground)
         self._meals(now)
 
-    def _area(self, new: Picture, ground: frozenset[int]) -> int:
-        return sum(1 for colour in new.cells if colour in self.colours and colour not in ground)
+    def _index(self, old: Picture, new: Picture, changed: list[int]) -> set[int]:
+        """Keep where each colour is; the colours of the ground: those that cover much, such as both of a chessboard."""
+        if not self.places:
+            for place, colour in enumerate(old.cells):
+                self.places.setdefault(colour, set()).add(place)
+        was = self.ground
+        for place in changed:
+            self.places[old.cells[place]].discard(place)
+            self.places.setdefault(new.cells[place], set()).add(place)
+        self.places = {colour: places for colour, places in self.places.items() if places}
+        most = sorted(self.places, key=lambda colour: len(self.places[colour]), reverse=True)[:3]
+        self.ground = {c for i, c in enumerate(most) if i == 0 or len(self.places[c]) > 0.2 * len(new.cells)}
+        return self.ground | was
+
+    def _area(self, ground: set[int]) -> int:
+        return sum(len(self.places.get(colour, ())) for colour in self.colours - ground)
 
     def _head_of(self, parts: list[Blob], left: list[int], new: Picture) -> Blob | None:
         """Which of the newly covered parts is the head."""
@@ -124,12 +141,12 @@ class Reader:
             if old.cells[i] in self.colours and abs(column - x) + abs(row - y) <= close:
                 self.colours.add(new.cells[i])
 
-    def _look_for_food(self, new: Picture, ground: frozenset[int]) -> None:
-        other = [i for i, c in enumerate(new.cells) if c not in ground and c not in self.colours]
+    def _look_for_food(self, new: Picture, ground: set[int]) -> None:
+        other = [i for c, places in self.places.items() if c not in ground and c not in self.colours for i in places]
         found = [b for b in blobs(other, new.width) if self._like_food(b)]
         if not found and self.steps > 14:
             now, length = len(self.areas), self.areas[-1] / max(1.0, self.cell**2)
-            same = [i for i, c in enumerate(new.cells) if c in self.colours and c not in ground]
+            same = [i for colour in self.colours - ground for i in self.places.get(colour, ())]
             still = [b for b in blobs(same, new.width) if self._like_food(b)]
             found = [b for b in still if all(now - self._changed.get(i, -99) > 2 * length + 6 for i in b.places)]
         self.foods = found
@@ -157,17 +174,14 @@ class Reader:
             if there and gone:
                 self.refused.append((pending.food.x, pending.food.y))
                 self.meals.pop()
-            elif not there and any(not _known(b, pending.known, self.cell) for b in self.foods):
-                pending.eaten = True
-            elif not there and now - pending.at > length + _GONE_FOR:
-                pending.eaten = True
+            elif not there:
+                other = any(not _known(b, pending.known, self.cell) for b in self.foods)
+                pending.eaten = other or now - pending.at > length + _GONE_FOR
         elif self.head is not None and self._before:
             over = [b for b in self._before if _near(b, self.head, reach)]
             if over:
                 self.meals.append(Meal(over[0], now, list(self._before)))
         self._before = list(self.foods) or self._before
-
-    _before: list[Blob] = field(default_factory=list)
 
     @property
     def eaten(self) -> int:
