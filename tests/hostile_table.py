@@ -129,7 +129,7 @@ TABLE = (
     row("thread_bomb", "memory", "exit signal memory timeout", timeout_s=5),
     row("memory_bomb", "memory", "memory"),
     row("memory_many", "memory forks", "memory"),
-    row("memfd_bomb", "forks memory", "exit memory timeout", timeout_s=5),
+    row("memfd_bomb", "forks memory", "memory", timeout_s=LONG),
     row("disk_bomb", "disk", "exit output"),
     row("inode_bomb", "disk", "output exit timeout", timeout_s=10, seen=(refused(1),)),
     row("sparse_file", "output", seen=(tried, nothing_large, refused(1))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,16 +25,14 @@ class Watch:
 
     def members(self) -> list[psutil.Process]:
         """The processes below the first one, as far as they can be seen."""
-        with contextlib.suppress(psutil.Error, OSError):
-            return psutil.Process(self.first).children(recursive=True)
-        return []
+        return list(_below(self.first))
 
     def crossed(self) -> tuple[How, str] | None:
         """The limit that was passed and how to say it; None while all is well."""
         members = self.members()
         if len(members) > self.limits.processes + 2:
             return "signal", f"more than {self.limits.processes} processes"
-        held = threads = 0
+        held, threads = unmapped([process.pid for process in members]), 0
         for process in members:
             with contextlib.suppress(psutil.Error, OSError), process.oneshot():
                 held += process.memory_info().rss
@@ -60,3 +59,32 @@ class Watch:
         if written > self.limits.disk_mb << 20:
             return "output", f"more than {self.limits.disk_mb} MB on the disk"
         return None
+
+
+def _below(pid: int) -> Iterator[psutil.Process]:
+    """The descendants of ``pid``: from the kernel's own lists where it keeps them, else by a look at all processes."""
+    with contextlib.suppress(psutil.Error, OSError):
+        if not Path(f"/proc/{pid}/task/{pid}/children").exists():
+            yield from psutil.Process(pid).children(recursive=True)
+            return
+    waiting, seen = [pid], {pid}
+    while waiting:
+        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with contextlib.suppress(psutil.Error, OSError):
+                for child in set(map(int, path.read_text().split())) - seen:
+                    seen.add(child)
+                    waiting.append(child)
+                    yield psutil.Process(child)
+
+
+def unmapped(pids: list[int]) -> int:
+    """Bytes in files of memory that have no name: they count for no process, whoever holds them."""
+    held: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if os.readlink(entry.path).startswith("/memfd:"):
+                        seen = os.stat(entry.path)
+                        held[seen.st_ino] = seen.st_blocks * 512
+    return sum(held.values())
