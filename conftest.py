@@ -23,5 +23,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     shutil.rmtree(mine, ignore_errors=True)
     os.environ.update(SHOWN_ALIKE)
     os.environ.setdefault("WORKBOOK_ENGINE", "embedded")
+    os.environ.setdefault("WORKBOOK_SANDBOX", "yes")  # as in the stored outputs; a reader has to say it
     os.environ["WORKBOOK_RESULTS"] = str(mine / "results")
     os.environ["IPYTHONDIR"] = str(mine / "ipython")

@@ -8,7 +8,8 @@ import pytest
 from workbook import facts, paths
 from workbook.errors import BadOption
 
-TABLES = sorted(path.stem for path in (paths.data() / "reference").glob("*.csv"))
+FILES = {path.stem: path for folder in facts.FOLDERS for path in (paths.data() / folder).glob("*.csv")}
+TABLES = sorted(FILES)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -20,9 +21,13 @@ def test_every_row_has_its_source_and_its_day(name):
     assert all(re.search(r"\w{4}", text) for text in table["source"])
     assert table["as_of"].dt.date.between(datetime.date(2015, 1, 1), datetime.date(2026, 12, 31)).all()
     assert not table.duplicated().any()
-    raw = (paths.data() / "reference" / f"{name}.csv").read_bytes()
+    raw = FILES[name].read_bytes()
     assert b"\r" not in raw
     assert raw.endswith(b"\n")
+
+
+def test_no_name_stands_for_two_tables():
+    assert len(FILES) == sum(len(list((paths.data() / folder).glob("*.csv"))) for folder in facts.FOLDERS)
 
 
 def test_a_table_that_is_not_there():

@@ -31,6 +31,7 @@ FLOORS = [
     },
     {"engines"},
     {"server"},
+    {"grading"},
     {"bench"},
     {"analysis", "comparison", "plots", "token_widget", "widgets"},
     {

@@ -127,3 +127,19 @@ class NotAlone(WorkbookError):
 
 class NotComparable(WorkbookError):
     """The records differ in more than what is compared."""
+
+
+class NoConsent(WorkbookError):
+    """Running a program of others was not agreed to, or not in a tier as weak as this machine's."""
+
+
+class NoSandbox(WorkbookError):
+    """This machine has no tier to contain a program in, or not the one that was named."""
+
+
+class BadTask(WorkbookError):
+    """There is no such graded task, or the file that holds it is wrong."""
+
+
+class NotTrusted(WorkbookError):
+    """The grader misjudged a program whose level is known: it grades nothing until that is put right."""

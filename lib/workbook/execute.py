@@ -99,6 +99,7 @@ def reproducible(results: Path, scratch: Path, engine: str = "embedded", model: 
     return env | SHOWN_ALIKE | {
         "WORKBOOK_ENGINE": engine,
         "WORKBOOK_RESULTS": str(results),
+        "WORKBOOK_SANDBOX": "yes",  # stored pages show real grades: the packaged model's programs are run, contained
         "IPYTHONDIR": str(scratch),
         "MATPLOTLIBRC": str(look),
     } | ({"WORKBOOK_MODEL": model} if model else {})  # fmt: skip

@@ -1,4 +1,4 @@
-"""The tables of facts under ``data/reference/``: each row with its source and the day it was true."""
+"""The tables of facts under ``data/reference/`` and ``data/reported/``: each row with its source and its day."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from workbook.errors import BadOption
 if TYPE_CHECKING:
     import pandas as pd
 
+FOLDERS = ("reference", "reported")
+"""What is known, and what others measured, under ``data/``."""
+
 
 def table(name: str) -> pd.DataFrame:
-    """The table ``data/reference/<name>.csv``; an empty field is missing, ``as_of`` is a date.
+    """The table ``<name>.csv`` of either folder; an empty field is missing, ``as_of`` is a date.
 
     Raises BadOption for a table that is not there.
     """
     import pandas as pd
 
-    path = paths.data() / "reference" / f"{name}.csv"
-    if not path.is_file():
-        have = sorted(other.stem for other in path.parent.glob("*.csv"))
-        raise BadOption(f"there is no table {name!r}. Tables: {', '.join(have) or 'none'}.")
-    return pd.read_csv(path, parse_dates=["as_of"], encoding="utf-8")
+    tables = {path.stem: path for folder in FOLDERS for path in (paths.data() / folder).glob("*.csv")}
+    if name not in tables:
+        raise BadOption(f"there is no table {name!r}. Tables: {', '.join(sorted(tables)) or 'none'}.")
+    return pd.read_csv(tables[name], parse_dates=["as_of"], encoding="utf-8")

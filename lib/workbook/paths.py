@@ -44,6 +44,14 @@ def cache() -> Path:
     return Path(platformdirs.user_cache_dir("local-llm-workbook", appauthor=False))
 
 
+def state() -> Path:
+    """Where this user's choices are kept: ``WORKBOOK_STATE``, else the system's place."""
+    named = os.environ.get("WORKBOOK_STATE")
+    if named:
+        return Path(named).expanduser().absolute()
+    return Path(platformdirs.user_state_dir("local-llm-workbook", appauthor=False))
+
+
 def absolute(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` with our folders written out: a kernel starts in another folder, and must find the same ones."""
     ours = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}

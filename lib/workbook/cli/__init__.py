@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbook.cli.bench import bench
+from workbook.cli.grade import grade
 from workbook.cli.results import results_app
 from workbook.cli.shared import PagesArgument, one_line, say
 
@@ -148,4 +149,5 @@ def models() -> None:
 
 
 app.command()(bench)
+app.command()(grade)
 app.add_typer(results_app, name="results")

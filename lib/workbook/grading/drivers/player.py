@@ -1,0 +1,238 @@
+"""Playing: which keys to press when, and what was seen of it."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .picture import Picture
+from .reading import DIRECTIONS, OPPOSITE, Reader
+
+Finish = Callable[[str], None]
+FRAMES = 300
+LONGEST = 3000  # frames of one game
+SCHEMES = (
+    {"up": "up", "down": "down", "left": "left", "right": "right"},
+    {"up": "w", "down": "s", "left": "a", "right": "d"},
+    {"up": "z", "down": "s", "left": "q", "right": "d"},
+)
+_STARTS = {20: "return", 30: "space", 40: "s", 50: "p", 60: "1", 70: "y"}
+_TRIES = {
+    5: (0, "right"),
+    12: (0, "up"),
+    24: (0, "right"),
+    34: (0, "down"),
+    44: (1, "right"),
+    54: (1, "up"),
+    64: (2, "right"),
+}
+_OVER = re.compile(
+    r"game\s*-?\s*over|you\s+(lost|lose|died|are dead|crashed|failed)|perdu|partie\s+termin|fin\s+(de|du)\s|jeu\s+termin"
+    r"|play\s+again|try\s+again|rejouer|recommencer|restart|final\s+score|score\s+final|collision|crash",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Player:
+    """Plays one game. ``still``: presses no direction, for comparison. ``finish`` ends the process with a report."""
+
+    still: bool
+    finish: Finish
+    n: int = 0
+    drawn: int = 0
+    prints: list[int] = field(default_factory=list)  # of the first frames, to compare two games
+    reader: Reader = field(default_factory=Reader)
+    over: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    phase: str = "start"
+    scheme: int = 0
+    first_key: int | None = None
+    changes: int = 0
+    _picture: Picture | None = None
+    _print: int = 0
+    _since: int = 0  # frames since the picture changed
+    _gap: int = 1  # the longest such pause while the game went on
+    _phase_at: int = 0
+    _sent: str | None = None
+    _ignored: int = 0
+    _survived: bool = False
+    _early: set[str] = field(default_factory=set)
+
+    def frame(self, picture: Picture | None) -> list[str]:
+        """A frame was shown (None: the program waits, nothing new); the keys to press now."""
+        self.n += 1
+        self.drawn += picture is not None
+        changed = picture is not None and self._take(picture)
+        if len(self.prints) < FRAMES:
+            self.prints.append(self._print)
+        if self.n >= (FRAMES if self.still else LONGEST):
+            self.finish("done")
+        keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
+        if keys and self.first_key is None:
+            self.first_key = self.n
+        return keys
+
+    def text(self, words: str) -> None:
+        """The program shows these words."""
+        words = words[:200]
+        if self.drawn < 3 or not self.changes:
+            self._early.add(words)
+        if words not in self.texts and len(self.texts) < 50:
+            self.texts.append(words)
+        if self.changes > 1 and words not in self._early and _OVER.search(words):
+            self._ends("text")
+
+    def _ends(self, how: str) -> None:
+        if how not in self.over:
+            self.over.append(how)
+
+    def _take(self, picture: Picture) -> bool:
+        """Note a picture; whether it differs from the one before."""
+        number = zlib.crc32(picture.raw)
+        old, same = self._picture, number == self._print and self._picture is not None
+        self._since += 1
+        if same or (old is not None and (old.width, old.height) != (picture.width, picture.height)):
+            self._picture = picture
+            return False
+        self._print, self._picture = number, picture
+        if old is None:
+            return False
+        if self.reader.steps > 1 and self.phase != "frozen":
+            self._gap = max(self._gap, min(self._since, 200))
+        self._since, self.changes = 0, self.changes + 1
+        if not self.still:
+            self.reader.feed(old, picture)
+        return True
+
+    def _start_keys(self) -> list[str]:
+        if not self.still and self.reader.steps >= 2 and self.first_key is not None:
+            self._enter("eat")
+        keys = [_STARTS[self.n]] if self.n in _STARTS and not self.changes else []
+        if not self.still and (self.n in _TRIES) and self.reader.steps < 2:
+            scheme, direction = _TRIES[self.n]
+            self.scheme, self._sent = scheme, direction
+            keys.append(SCHEMES[scheme][direction])
+        elif not self.still and self.n > 70 and self.n % 20 == 0:
+            direction = ("up", "right", "down", "left")[self.n // 20 % 4]
+            keys.append(SCHEMES[self.n // 80 % 2][direction])
+        elif not self.still and self.first_key is None and self.reader.steps >= 2:
+            turn = "up" if self.reader.direction in ("left", "right") else "right"
+            keys.append(SCHEMES[0][turn])
+        return keys
+
+    def _enter(self, phase: str) -> None:
+        self.phase, self._phase_at = phase, self.n
+
+    def _play(self, changed: bool) -> list[str]:
+        reader = self.reader
+        if self.over or (reader.jumped_home and self._shrunk()) or self._shrunk():
+            if not self.over:
+                self._ends("reset")
+            self.finish("over")
+        if self.phase == "frozen":
+            return self._thaw(changed)
+        if self._since > max(25, 4 * self._gap):
+            self._enter("frozen")
+            return []
+        if not changed:
+            again = self._sent if self._since % 12 == 6 else None
+            return [SCHEMES[self.scheme][again]] if again else []
+        if self.phase == "eat":
+            enough, patience = (5, 1800) if self._survived else (2, 1200)
+            fed = reader.eaten >= enough and (self.n >= FRAMES or reader.eaten >= 12)
+            if fed or self.n - self._phase_at > patience:
+                self._enter("circle" if self._survived else "crash")
+            return self._press(self._towards_food())
+        if self.phase == "crash":
+            return self._crash()
+        return self._circle()
+
+    def _shrunk(self) -> bool:
+        """The snake had grown and is as small again as it was at first: a new game began by itself."""
+        areas, size = self.reader.areas, max(1.0, 0.6 * self.reader.cell**2)
+        if self.reader.eaten < 1 or len(areas) < 12:
+            return False
+        first, last = areas[max(0, self.reader.meals[0].at - 2)], areas[-5:]
+        return max(areas[-40:]) >= first + size and all(0.5 * first <= area <= first + 0.3 * size for area in last)
+
+    def _press(self, direction: str | None) -> list[str]:
+        """The key for a direction, if the snake does not go there; another set of keys if these do nothing."""
+        going = self.reader.direction
+        if direction is None:
+            return []
+        if direction == going:
+            self._ignored, self._sent = 0, direction
+            return []
+        self._ignored += self._sent == direction
+        if self._ignored > 12:
+            self._ignored, self.scheme = 0, (self.scheme + 1) % len(SCHEMES)
+        self._sent = direction
+        return [SCHEMES[self.scheme][direction]]
+
+    def _towards_food(self) -> str | None:
+        reader, picture = self.reader, self._picture
+        food = reader.target()
+        if reader.head is None or picture is None:
+            return ("up", "right", "down", "left")[self.n // 3 % 4] if self.n % 3 == 0 else None
+        x, y, step = reader.head[0], reader.head[1], max(reader.pitch, 0.5)
+        goal = (food.x, food.y) if food else (picture.width / 2, picture.height / 2)
+
+        def cost(direction: str) -> tuple[bool, float, bool]:
+            dx, dy = DIRECTIONS[direction]
+            reach = max(step, reader.cell)
+            there = (x + dx * step, y + dy * step)
+            ahead = (round(x + dx * reach), round(y + dy * reach))
+            blocked = not (0 <= ahead[0] < picture.width and 0 <= ahead[1] < picture.height)
+            if not blocked:
+                place = ahead[1] * picture.width + ahead[0]
+                blocked = picture.cells[place] not in reader.ground and not (food and place in food.places)
+            slack = 0.5 * step
+            far = max(0.0, abs(goal[0] - there[0]) - slack) + max(0.0, abs(goal[1] - there[1]) - slack)
+            return blocked, far, direction != reader.direction
+
+        ways = [d for d in DIRECTIONS if reader.direction is None or d != OPPOSITE[reader.direction]]
+        return min(ways, key=cost)
+
+    def _crash(self) -> list[str]:
+        """Straight on: into a wall, if there is one."""
+        reader, picture = self.reader, self._picture
+        assert picture is not None
+        if self.n - self._phase_at > self._gap * (
+            20 + 2.2 * max(picture.width, picture.height) / max(reader.pitch, 0.5)
+        ):
+            self._survived = True
+            self._enter("eat" if reader.eaten else "circle")
+        return []
+
+    def _circle(self) -> list[str]:
+        """Round in the smallest circle: into itself, if that ends the game."""
+        reader = self.reader
+        every = max(1, round(reader.cell / max(reader.pitch, 0.25))) if reader.cell else 1
+        turn = (self.changes // every) % 4
+        if self.n - self._phase_at > 60 * every * self._gap:
+            self.finish("no end")
+        if self.changes % every:
+            return []
+        self._sent = ("up", "right", "down", "left")[turn]
+        return [SCHEMES[self.scheme][self._sent]]
+
+    def _thaw(self, changed: bool) -> list[str]:
+        """Nothing moves any more. Out of the picture, the snake would come back; at a game over nothing would."""
+        waited, wait = self.n - self._phase_at, max(40, 6 * self._gap)
+        if changed and waited > 1:
+            self._survived = True
+            self._enter("eat" if self.reader.eaten else "circle")
+            return []
+        going = self.reader.direction or "right"
+        turn = "up" if going in ("left", "right") else "left"
+        if waited in (2, 4):
+            return [SCHEMES[self.scheme][turn if waited == 2 else OPPOSITE[going]]]
+        if waited > 3 * wait + 60:
+            self._ends("frozen")
+            self.finish("over")
+        if waited > 2 * wait and waited % 5 == 0:
+            return [SCHEMES[self.scheme][("up", "left", "down", "right")[waited // 5 % 4]]]
+        return []

@@ -1,0 +1,90 @@
+"""What the limits of a single process do not see: all processes of a program together, and the memory files fill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from workbook.grading.sandbox import folder as folders
+from workbook.grading.sandbox.types import How, Limits
+
+LEAST_FREE = 0.03
+"""Of this machine's memory: below, a contained program is ended whatever it was seen to hold."""
+THREADS_EACH = 4
+
+
+class Watch:
+    """Looks at the processes below ``first`` and at the folder. ``crossed`` is asked several times a second."""
+
+    def __init__(self, first: int, folder: Path, in_memory: bool, limits: Limits) -> None:
+        self.first, self.folder, self.in_memory, self.limits = first, folder, in_memory, limits
+
+    def members(self) -> list[psutil.Process]:
+        """The processes below the first one, as far as they can be seen."""
+        return list(_below(self.first))
+
+    def crossed(self) -> tuple[How, str] | None:
+        """The limit that was passed and how to say it; None while all is well."""
+        members = self.members()
+        if len(members) > self.limits.processes + 2:
+            return "signal", f"more than {self.limits.processes} processes"
+        held, threads = unmapped([process.pid for process in members]), 0
+        for process in members:
+            with contextlib.suppress(psutil.Error, OSError), process.oneshot():
+                held += process.memory_info().rss
+                threads += process.num_threads()
+        if threads > self.limits.processes * THREADS_EACH:
+            return "signal", f"more than {self.limits.processes * THREADS_EACH} threads"
+        if held > (self.limits.memory_mb << 20) * 1.1:
+            return "memory", f"more than {self.limits.memory_mb} MB in all its processes"
+        memory = psutil.virtual_memory()
+        if memory.available < memory.total * LEAST_FREE:
+            return "memory", "this machine's memory ran out"
+        return self._disk()
+
+    def _disk(self) -> tuple[How, str] | None:
+        names = written = 0
+        with contextlib.suppress(OSError):
+            if self.in_memory:
+                held = os.statvfs(self.folder)
+                names = held.f_files - held.f_ffree
+            else:
+                written, names = folders.weight(self.folder, self.limits.files + 1)
+        if names > self.limits.files:
+            return "output", f"more than {self.limits.files} files"
+        if written > self.limits.disk_mb << 20:
+            return "output", f"more than {self.limits.disk_mb} MB on the disk"
+        return None
+
+
+def _below(pid: int) -> Iterator[psutil.Process]:
+    """The descendants of ``pid``: from the kernel's own lists where it keeps them, else by a look at all processes."""
+    with contextlib.suppress(psutil.Error, OSError):
+        if not Path(f"/proc/{pid}/task/{pid}/children").exists():
+            yield from psutil.Process(pid).children(recursive=True)
+            return
+    waiting, seen = [pid], {pid}
+    while waiting:
+        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with contextlib.suppress(psutil.Error, OSError):
+                for child in set(map(int, path.read_text().split())) - seen:
+                    seen.add(child)
+                    waiting.append(child)
+                    yield psutil.Process(child)
+
+
+def unmapped(pids: list[int]) -> int:
+    """Bytes in files of memory that have no name: they count for no process, whoever holds them."""
+    held: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if os.readlink(entry.path).startswith("/memfd:"):
+                        seen = os.stat(entry.path)
+                        held[seen.st_ino] = seen.st_blocks * 512
+    return sum(held.values())

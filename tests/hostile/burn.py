@@ -1,0 +1,3 @@
+"""Computes for hours, inside one call into C."""
+
+pow(3, 10**9)

@@ -1,0 +1,11 @@
+"""Leaves folders deeper than any path is long, without rights to enter the last."""
+
+import os
+
+for _ in range(3000):
+    os.mkdir("deep")
+    os.chdir("deep")
+with open("bottom", "w") as out:
+    out.write("x")
+os.chmod(".", 0)
+print("tried")
