@@ -82,13 +82,12 @@ def test_a_file_of_several_runs_is_not_dropped(results: Path) -> None:
 
 
 def test_marks_are_shown_and_taken_back(results: Path) -> None:
-    n = "n  "  # heading of the summary
     assert "10" in call(results, "summary").stdout
     assert "is marked invalid: the laptop slept" in call(results, "mark", ONE, "--invalid", "the laptop slept").stdout
     assert "INVALID: the laptop slept" in call(results, "list").stdout
     assert "INVALID: the laptop slept" in call(results, "show", ONE).stdout
     table = call(results, "summary", "--by", "host").stdout.splitlines()
-    assert [line.split()[table[0].split().index("n")] for line in table[1:]] == ["5", "5", "5"], n
+    assert [line.split()[table[0].split().index("n")] for line in table[1:]] == ["5", "5", "5"]
     assert "no repetition that counts" in call(results, "compare", ONE, TWO, code=1).output
     call(results, "mark", ONE, "--valid", "it was another one")
     assert "INVALID" not in call(results, "list").stdout
@@ -122,7 +121,6 @@ def test_every_mistake_is_one_line(results: Path, words: tuple[str, ...], says: 
 )
 def test_a_file_where_the_folder_should_be(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("x")
-    (tmp_path / "file" / "dropped").exists()
     result = call(tmp_path / "file", *command.split(), code=1)
     assert len(result.stderr.strip().splitlines()) == 1
     assert "file" in result.stderr or "no dropped runs" in result.stderr

@@ -10,9 +10,11 @@ second is written last, so that a part without it does not count. Several proces
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -132,10 +134,14 @@ def _up_to_date(folder: Path, place: Path, wanted: Sequence[_Seen]) -> list[_Par
 
 
 def _sweep(place: Path) -> None:
-    """Remove what was left of parts a day ago: until then another process may still read them."""
+    """Remove what is left over since a day: until then another process may still be at it."""
     for parquet in place.glob("*.parquet"):
         if not parquet.with_suffix(".json").exists() and time.time() - parquet.stat().st_mtime > _DAY_S:
-            parquet.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                parquet.unlink()
+    for scratch in place.glob("tmp*"):  # of a process that was killed
+        if scratch.is_dir() and time.time() - scratch.stat().st_mtime > _DAY_S:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _parts(place: Path) -> list[_Part]:
