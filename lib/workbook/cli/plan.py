@@ -93,7 +93,7 @@ def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Fo
     if not missing or wishes.dry_run:
         return have
     agreed = wishes.pull
-    if agreed is None and sys.stdin.isatty() and sys.stdout.isatty():
+    if agreed is None and _on_a_terminal():
         agreed = typer.confirm(f"Ollama has not: {', '.join(missing)}. Let it download them now?")
     if not agreed:
         return have
@@ -103,6 +103,10 @@ def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Fo
         found = opening.look_up(engine, model)
         have = have | {model: replace(found, why_not=f"{found.why_not} ({failed})") if failed else found}
     return have
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _estimated(
