@@ -43,7 +43,7 @@ def line(ended: Ended) -> str:
         "harness": "It did not run: the sandbox failed",
     }[ended.how]
     why = f" ({shown(ended.why)})" if ended.why else ""
-    names = ", ".join(f"{ascii(name)} ({len(content)} bytes)" for name, content in sorted(ended.files.items()))
+    names = ", ".join(f"{name!a} ({len(content)} bytes)" for name, content in sorted(ended.files.items()))
     left = f" Left: {names}." if names else ""
     cut = f" Not kept: {'; '.join(ended.refused[:3]) or 'the rest of its output'}." if ended.cut else ""
     return f"{said}{why} after {ended.seconds:.1f} s, in the tier {ended.tier}.{left}{cut}"

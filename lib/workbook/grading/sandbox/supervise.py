@@ -7,34 +7,21 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbook.grading.sandbox import folder as folders
 from workbook.grading.sandbox import leftovers
 from workbook.grading.sandbox.cage import Cage
 from workbook.grading.sandbox.channels import Channels, opened
-from workbook.grading.sandbox.types import Ended, How, Limits
+from workbook.grading.sandbox.task import Task
+from workbook.grading.sandbox.types import Ended, How
 from workbook.grading.sandbox.watch import Watch
 
 TICK_S = 0.05
 START_S = 20.0
 """For the sandbox itself, before the program begins: its time is counted from there."""
 GUARD = (Path(__file__).with_name("guard.py")).read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One program: its words after the interpreter, its files, what it reads, its limits."""
-
-    command: Sequence[str]
-    files: Mapping[str, bytes]
-    stdin: bytes = b""
-    keys: Sequence[tuple[float, bytes]] = ()
-    pty: bool = False
-    secret: bytes | None = None
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
