@@ -39,20 +39,28 @@ class Scripted(Engine):
 
     name = "openai"
 
-    def __init__(self, script: Mapping[int, BaseException] | None = None, wait_s: float = 0.0) -> None:
-        super().__init__("no-such-model", "scripted")
-        self.script, self.wait_s = script or {}, wait_s
+    def __init__(
+        self,
+        script: Mapping[int, BaseException] | None = None,
+        wait_s: float = 0.0,
+        pace_s: float = 0.01,
+        model: str = "no-such-model",
+    ) -> None:
+        super().__init__(model, "scripted")
+        self.script, self.wait_s, self.pace_s = script or {}, wait_s, pace_s
+        self.options_asked: list[Options] = []
         self.asked: list[Any] = []
         self.unloaded = 0
 
     def _events(self, request: str | list[Message], options: Options, stream: bool) -> Iterator[Piece | Answer]:
         self.asked.append(request)
+        self.options_asked.append(options)
         time.sleep(self.wait_s)
         if error := self.script.get(len(self.asked) - 1):
             raise error
         yield Piece(thinking="hm")
         for word in ("one ", "two ", "three"):
-            time.sleep(0.01)
+            time.sleep(self.pace_s)
             yield Piece(text=word)
         yield Answer("one two three", self.name, self.model, n_prompt=100, n_gen=4, sources={"n_gen": "server"})
 

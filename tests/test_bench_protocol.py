@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from bench_samples import Scripted, sample
 
-from workbook.bench import cells, protocol, store
+from workbook.bench import cells, here, protocol, store
 from workbook.bench.protocol import Plan, host_alias, record_this_machine
 from workbook.engines import llama
 from workbook.errors import BadOption, EngineTimeout, OutOfMemory, StreamBroken
@@ -58,22 +58,22 @@ def bare(model: FakeModel, **sizes: int) -> cells.BareCell:
 
 def test_the_prompt_test_is_one_batch_and_the_generation_test_single_steps() -> None:
     model = FakeModel()
-    prompt = bare(model, n_prompt=40).run(1)
+    prompt = bare(model, n_prompt=40).run(1).outcome
     assert [len(call) for call in model.calls] == [40]
     assert model.calls[0][0] == model.bos
     assert all(0 <= token < 50 for token in model.calls[0])
     assert (prompt.n_prompt, prompt.n_gen, prompt.gen_ns) == (40, 0, None)
     assert 10e6 <= cast(int, prompt.prompt_ns) < 1e9, "one call of 10 ms"
     model.calls.clear()
-    steps = bare(model, n_gen=8).run(1)
+    steps = bare(model, n_gen=8).run(1).outcome
     assert [len(call) for call in model.calls] == [1] * 8
     assert (steps.n_prompt, steps.n_gen, steps.prompt_ns) == (0, 8, None)
     assert 80e6 <= cast(int, steps.gen_ns) < 2e9, "eight calls of 10 ms"
     assert model.resets == 2
     model.adds_bos = False
     firsts = []
-    for _ in range(30):
-        bare(model, n_prompt=2).run(1)
+    for rep in range(30):
+        bare(model, n_prompt=2).run(rep)
         firsts.append(model.calls[-1][0])
     assert len(set(firsts)) > 3, "without a beginning-of-sequence token the first is random too"
 
@@ -208,16 +208,16 @@ def test_an_alias_never_tells_the_name_of_the_machine() -> None:
     assert alias.startswith("host-")
     assert platform.node().lower() not in alias
     assert host_alias("lab-3") == "lab-3"
-    for bad in ("", "a b", "../up", "a/b", "-x", "x" * 41, "NUL", "com1", "é", "a.b"):
+    for bad in ("", "a b", "../up", "a/b", "-x", "x" * 41, "NUL", "com1", "é", "a.b", "dropped"):
         with pytest.raises(BadOption):
             host_alias(bad)
 
 
 def test_an_alias_differs_from_machine_to_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol.uuid, "getnode", lambda: 0x0242AC110002)
-    monkeypatch.setattr(protocol.platform, "node", lambda: "one")
+    monkeypatch.setattr(here.uuid, "getnode", lambda: 0x0242AC110002)
+    monkeypatch.setattr(here.platform, "node", lambda: "one")
     one = host_alias()
-    monkeypatch.setattr(protocol.platform, "node", lambda: "two")
+    monkeypatch.setattr(here.platform, "node", lambda: "two")
     assert host_alias() != one
 
 
@@ -229,9 +229,9 @@ def test_a_plan_that_cannot_be_run_is_refused(field: str, value: Any) -> None:
 
 
 def test_a_broken_machine_report_does_not_lose_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = protocol.hardware.machine()
+    found = here.hardware.machine()
     odd = SimpleNamespace(**{**vars(found), "gpus": None, "cpu_model": "x" * 300 + "\n", "kernel": None})
-    monkeypatch.setattr(protocol.hardware, "machine", lambda: odd)
+    monkeypatch.setattr(here.hardware, "machine", lambda: odd)
     done = chat(Scripted(), tmp_path, repetitions=1)
     assert len(done.records) == 2
     assert (done.records[0].gpus, done.records[0].kernel) == (None, None)

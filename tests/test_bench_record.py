@@ -71,7 +71,7 @@ def test_impossible_values_are_refused(field: str, value: object) -> None:
     ("field", "value", "says"),
     [
         ("tg_ts", 200.0, "tg_ts"), ("pp_ts", None, "pp_ts"), ("n_threads", 8, "config_hash"),
-        ("schema_version", 2, "schema_version"), ("surprise", 1, "surprise"), ("started_at", "2026-01-02T03:04:05", "started"),
+        ("schema_version", 3, "schema_version"), ("surprise", 1, "surprise"), ("started_at", "2026-01-02T03:04:05", "started"),
         ("started_at", "2026-01-02T03:04:05+01:00", "UTC"), ("n_gen", "11", "n_gen"), ("error", "none", "status ok"),
     ],
 )  # fmt: skip

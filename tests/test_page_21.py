@@ -49,6 +49,16 @@ def sh() -> Any:
     return run("sh", MODEL="phi3:mini", server=at)["sh"]
 
 
+def test_a_model_of_the_cloud_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORKBOOK_MODEL", raising=False)
+    there = ["gpt-oss:120b-cloud", "glm-4.6:cloud", "all-minilm:latest", "mistral:latest"]
+    shown = {name: SimpleNamespace(capabilities=["completion"]) for name in there}
+    shown["all-minilm:latest"].capabilities = ["embedding"]
+    models_there = SimpleNamespace(models=[SimpleNamespace(model=name) for name in there])
+    client = SimpleNamespace(show=shown.__getitem__, list=lambda: models_there)
+    assert run("model", "model-checked", client=client)["MODEL"] == "mistral:latest"
+
+
 def test_a_command_goes_to_the_server_and_the_model_that_were_found(sh: Any, capsys: Any) -> None:
     show = "import os, sys; print(sys.argv[1:], os.environ['OLLAMA_HOST'])"
     said = sh(f'{PYTHON} -c "{show}" http://localhost:11434/api/tags mistral-nemo', "shows")
@@ -101,6 +111,7 @@ def test_the_played_registry_gives_what_its_manifest_names(played: dict[str, Any
         assert moved.headers["Location"].startswith("http://localhost:"), "another host, as Ollama wants it"
     content = httpx.get(moved.headers["Location"].replace("localhost", "127.0.0.1"), headers={"Host": "localhost"})
     assert "sha256:" + hashlib.sha256(content.content).hexdigest() == one["digest"]
+    assert httpx.get(f"{at}/manifests/missing").status_code == 404
 
 
 def test_only_what_the_page_made_is_deleted(capsys: Any) -> None:
@@ -145,6 +156,15 @@ def test_the_buffer_that_did_not_fit_is_the_kv_cache_that_the_page_computes(caps
     space = run("oom", "oom-checked", client=client, psutil=psutil, MODEL="smollm2:135m")
     assert space["per_token"] * space["seen"]["num_ctx"] == space["seen"]["buffer_bytes"] == 180 * 2**20
     assert "180.00 MB" in space["seen"]["said"]
+
+
+def test_a_model_of_another_build_is_not_reckoned(capsys: Any) -> None:
+    info = {"general.architecture": "x", "x.block_count": 2, "x.attention.head_count": 8, "x.embedding_length": 64}
+    psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1 << 30))
+    for kv_heads, said in ((4, "x: 256 bytes"), (None, "x: ? bytes"), ([4, 0], "x: ? bytes")):
+        show = SimpleNamespace(modelinfo={**info, "x.attention.head_count_kv": kv_heads})
+        run("oom", "oom-checked", client=SimpleNamespace(show=lambda _, show=show: show), psutil=psutil, MODEL="x")
+        assert said in capsys.readouterr().out
 
 
 def test_the_contract_of_exercise_21_3_is_cut_as_measured() -> None:

@@ -107,7 +107,7 @@ def test_no_key_in_any_output_error_or_log(fake: str) -> None:
 def test_an_engine_without_words_stops_the_page(fake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fake, "words", "none")
     notebook = normalize.load(PAGE.read_bytes(), "22")
-    with pytest.raises(PageStopped, match="cell 7: AssertionError"):
+    with pytest.raises(PageStopped, match="cell 4: AssertionError"):
         execute(notebook, PAGE.parent, environment(fake), cell_timeout_s=120)
 
 
@@ -120,7 +120,7 @@ def names(*cells: str, **given: Any) -> dict[str, Any]:
 
 
 def answer(words: str, **more: Any) -> Any:
-    choice = SimpleNamespace(message=SimpleNamespace(content=words), logprobs=more.get("logprobs"))
+    choice = SimpleNamespace(message=SimpleNamespace(content=more.get("content", words)), logprobs=more.get("logprobs"))
     count = SimpleNamespace(completion_tokens=len(words.split()))
     return SimpleNamespace(choices=[choice] * more.get("n", 1), usage=count)
 
@@ -143,7 +143,9 @@ def obeying(p: Any, messages: Any, limit: int, **s: Any) -> Any:
 
 
 def tried(ask: Any) -> dict[str, str]:
-    found: dict[str, str] = names("trials", "settings", "trials-list", "probe", ask=ask, bird="bird")["probe"](None)
+    space = names("ask", "trials", "settings", "trials-list", "probe", bird="bird", salut=[])
+    space["ask"] = ask
+    found: dict[str, str] = space["probe"](None)
     return found
 
 
@@ -162,7 +164,8 @@ def test_the_trials_tell_obeyed_from_ignored_and_refused() -> None:
     def steady(p: Any, messages: Any, limit: int, **s: Any) -> Any:
         return answer(" ".join(CALM))
 
-    assert {tried(steady)[name] for name in ("top_k", "top_p", "min_p", "seed")} == {"cannot tell"}
+    unclear = {name for name, verdict in tried(steady).items() if verdict == "cannot tell"}
+    assert unclear == {"top_k", "top_p", "min_p", "seed", "frequency_penalty", "presence_penalty"}
     assert tried(steady)["repetition_penalty"] == tried(steady)["temperature"] == "ignored"
 
 
@@ -208,6 +211,23 @@ def names_of_solution() -> Any:
     space: dict[str, Any] = {}
     exec(solution, space)
     return space["wait_s"]
+
+
+def test_a_model_that_thinks_first_or_runs_elsewhere_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBOOK_MODEL", "thinks")
+    there = {"mistral": "Bonjour", "gpt-oss:120b-cloud": "Hello", "thinks": None}
+
+    def create(model: str, **_: Any) -> Any:
+        assert "cloud" not in model
+        return answer(there[model] or "", content=there[model])
+
+    local = SimpleNamespace(
+        models=SimpleNamespace(list=lambda: [SimpleNamespace(id=name) for name in reversed(there)]),
+        chat=SimpleNamespace(completions=SimpleNamespace(create=create)),
+    )
+    here = SimpleNamespace(openai_url="x", kind="ollama")
+    space = {"endpoint": SimpleNamespace(start=lambda quiet: here), "OpenAI": lambda **_: local, "os": os}
+    assert names("first", **space)["model"] == "mistral"
 
 
 def test_a_machine_pays_where_the_lines_meet() -> None:

@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 import sys
+from html import unescape
 from pathlib import Path
 
 import docutils.nodes
 import nbformat
 import pytest
+from fontTools.ttLib import TTFont
 from page_samples import sample, store, stream
 
 from workbook import islands, masthead, normalize, pages, paths, site
@@ -179,7 +181,7 @@ def test_a_page_says_what_it_ran_on(tmp_path):
     page = pages.read(path, tmp_path)
     head = masthead.with_about(normalize.load(path.read_bytes(), "x"), page).cells[0].source
     assert (
-        "<strong>8.4 s</strong> with <strong>0.64 GB</strong> of RAM at most, on 21 November 2026: mistral in Ollama; "
+        "<strong>8.4 s</strong> with <strong>0.64 GB</strong> of RAM at most, on 21\xa0November\xa02026: mistral in Ollama; "
         in head
     )
     assert "2 cores, 24 GB RAM, &lt;Linux&gt;; Python 3.11.7, numpy 2.0.</p>" in head
@@ -189,7 +191,7 @@ def test_a_page_says_what_it_ran_on(tmp_path):
     )
     assert head.index("*Time: ") < head.index("wb-about") < head.index("**Before this page**")
     cost = pages.Measured.of(notebook.metadata["workbook"])
-    assert "ran in 8.4 s with 0.64 GB, 21 November 2026" in masthead.listing([page], {page.link: cost})
+    assert "ran in 8.4 s with 0.64 GB, 21\xa0November\xa02026" in masthead.listing([page], {page.link: cost})
     assert "ran in" not in masthead.listing([page], {})
 
 
@@ -236,6 +238,40 @@ def test_the_checkouts_own_site(tmp_path):
     icons = (places.html / "_static" / "icons.css").read_text(encoding="utf-8")
     assert icons.count("--wb-icon: url(") >= 10
     assert not list(places.html.rglob("*.map"))
+    assert site.weight(places).startswith(f"{len(pages.pages()) + 3} pages, ")  # the front page, the search, the data
+    assert not signs_without_a_shape(places.html)
+
+
+def formulas(html: Path) -> set[str]:
+    """Every sign that stands in a formula of the site, single letters also in italics, as a browser draws them."""
+    found = set()
+    for path in html.rglob("*.html"):
+        for formula in re.findall(r"<math.*?</math>", path.read_text(encoding="utf-8"), re.S):
+            for tag, text in re.findall(r"<(m\w+)[^>]*>([^<]+)<", formula):
+                signs = unescape(text)
+                found |= set(signs)
+                if tag == "mi" and len(signs) == 1 and signs.isascii() and signs != "h":
+                    found.add(chr((0x1D44E - ord("a") if signs.islower() else 0x1D434 - ord("A")) + ord(signs)))
+    return {sign for sign in found if not sign.isspace()}
+
+
+def signs_without_a_shape(html: Path) -> set[str]:
+    """Signs of the site's formulas that its own font for them lacks: tools/mathfont.py lists what it has."""
+    font = TTFont(html / "_static" / "math.woff")
+    assert "MATH" in font
+    signs = formulas(html)
+    assert signs
+    return {sign for sign in signs if ord(sign) not in font.getBestCmap()}
+
+
+def test_a_sign_that_the_font_for_formulas_lacks(tmp_path):
+    static = tmp_path / "_static"
+    static.mkdir()
+    shutil.copy(paths.root() / "docs" / "_static" / "math.woff", static)
+    (tmp_path / "x.html").write_text("<math><mi>x</mi><mo>&#x2A99;</mo></math>", encoding="utf-8")
+    assert formulas(tmp_path) == {"x", "\U0001d465", "\u2a99"}
+    assert signs_without_a_shape(tmp_path) == {"\u2a99"}
+    assert (static / "math.woff").stat().st_size < 60_000
 
 
 @pytest.mark.parametrize(
@@ -245,6 +281,9 @@ def test_the_checkouts_own_site(tmp_path):
         (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", ["<mtable", "<mtr>"], False),
         (r"a &= b \\ c &= d", ["<mtable"], False),
         (r"\Big\{ n : p_n \ge p \Big\}", [">{</mo>", ">}</mo>"], False),
+        (r"x \iff y", ["<mo>&#x027FA;</mo>"], False),
+        (r"\ln m", ['<mi>ln</mi><mspace width="0.167em"/><mi>m</mi>'], False),
+        (r"\ln(m)", ["<mi>ln</mi><mo"], False),
         (r"\nosuch x", ["<math"], True),
         (r"a & b", ["<math"], True),
         (r"a_", ["<code>a_</code>"], True),

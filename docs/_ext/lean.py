@@ -20,7 +20,10 @@ logger = logging.getLogger(__name__)
 ICON_SCRIPT = "_static/scripts/fontawesome.js"
 ICON_STYLE = "_static/styles/pydata-sphinx-theme.css"
 MADE = "_static/icons.css"
-NEVER_USED = ("_static/locales", "_static/vendor/fontawesome/webfonts/fa-brands-400.woff2")
+NEVER_USED = (
+    "_static/locales", "_static/vendor/fontawesome/webfonts/fa-brands-400.woff2",
+    "_static/webpack-macros.html", "_static/sbt-webpack-macros.html",
+)  # fmt: skip
 
 SHOWN = re.compile(r'<(?:i|span) class="[^"]*\b(?:fas|fa-solid)\b[^"]*')
 LOOKS = {"fa-solid", "fa-lg", "fa-fw"}
@@ -85,6 +88,7 @@ def _mend(page: Path) -> None:
     searches = "$^" if page.name == "search.html" else SEARCH
     made = re.sub(SCRIPT_TAG.format(searches), "", text)
     made = FIELD.sub(r"\1", made)
+    made = re.sub(r"</math></span>([.,:;?!)]+)", r"</math>\1</span>", made)  # a full stop never begins a line
     if made != text:
         page.write_text(made, encoding="utf-8")
 

@@ -45,11 +45,29 @@
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".wb-widget").forEach(start));
 })();
 
-// Output whose lines are longer than any table's is prose, a model's answer say: it wraps.
+// Output in columns scrolls; output without, a sentence say, wraps, and so does one with lines longer than any table's.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".cell_output pre").forEach((pre) => {
-    const longest = Math.max(...pre.textContent.split("\n").map((line) => line.length));
-    pre.classList.toggle("wb-prose", longest > 90 || pre.closest(".traceback, .stderr") !== null);
+    const lines = pre.textContent.split("\n");
+    const inColumns = lines.some((line) => /\S {2,}\S/.test(line)) && Math.max(...lines.map((line) => line.length)) <= 90;
+    pre.classList.toggle("wb-prose", !inColumns || pre.closest(".traceback, .stderr") !== null);
+  });
+});
+
+// Tables: numbers stand under their heading, at the right; a column of prose keeps a width at which it can be read.
+document.addEventListener("DOMContentLoaded", () => {
+  const number = /^([-+]?[\d.,]+(e[-+]?\d+)?|NaN|-?inf|-)$/;
+  document.querySelectorAll(".cell_output table.dataframe").forEach((table) => {
+    const rows = [...table.rows];
+    [...rows[0].cells].forEach((_, column) => {
+      const cells = rows.map((row) => row.cells[column]).filter((cell) => cell);
+      const values = cells.filter((cell) => cell.localName === "td").map((cell) => cell.textContent.trim());
+      const numbers = values.length > 0 && values.every((value) => number.test(value));
+      cells.forEach((cell) => cell.classList.toggle("wb-number", numbers));
+    });
+  });
+  document.querySelectorAll("main td").forEach((cell) => {
+    cell.classList.toggle("wb-long", cell.textContent.trim().length > 40);
   });
 });
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from workbook.bench import stats
@@ -23,8 +22,9 @@ _MACHINE = (
 _WEIGHTS = ("file_sha256", "ollama_digest", "model_size_bytes")
 COMPARED = (
     "method", "prompt_id", "prompt_sha256", "model_name", "quant", *_WEIGHTS, "engine", "engine_version",
-    "build_info", "n_threads", "n_gpu_layers", "n_ctx", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn",
-    "seed", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "thinking", "n_prompt", "on_battery", *_MACHINE,
+    "engine_build", "build_info", "n_threads", "n_gpu_layers", "n_ctx", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn",
+    "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "max_tokens", "thinking",
+    "unique_prefix", "n_prompt", "on_battery", *_MACHINE,
 )  # fmt: skip
 """The fields that must agree, but for the one that is compared; the most telling first."""
 
@@ -33,7 +33,7 @@ FOLLOWS = {
     "host": (*_MACHINE, "build_info", "on_battery"),
     "quant": _WEIGHTS,
     "model_name": (*_WEIGHTS, "quant", "model_type", "model_n_params"),
-    "engine": ("engine_version", "build_info"),
+    "engine": ("engine_version", "engine_build", "build_info"),
 }
 """What differs by nature when records are compared by this field."""
 
@@ -46,6 +46,14 @@ def require_comparable(records: Sequence[Record], by: str = "run_id") -> None:
     Records of different methods measure different things: ``by="method"`` is refused as well.
     Raises NotComparable: the fields that differ, with their values.
     """
+    differing = differences(records, by)
+    if differing:
+        more = f" and {len(differing) - _NAMED} fields more" if len(differing) > _NAMED else ""
+        raise NotComparable(f"these records differ in {'; '.join(differing[:_NAMED])}{more}. Select some that agree.")
+
+
+def differences(records: Sequence[Record], by: str = "run_id") -> list[str]:
+    """The fields in which records differ that should agree when they are compared by ``by``, with their values."""
     free = {by, *FOLLOWS.get(by, ())} - {"method"}
     differing = []
     for field in COMPARED:
@@ -53,9 +61,7 @@ def require_comparable(records: Sequence[Record], by: str = "run_id") -> None:
         if field not in free and len(found) > 1:
             shown = ", ".join(sorted(_short(value) for value in found))
             differing.append(f"{field} ({shown})")
-    if differing:
-        more = f" and {len(differing) - _NAMED} fields more" if len(differing) > _NAMED else ""
-        raise NotComparable(f"these records differ in {'; '.join(differing[:_NAMED])}{more}. Select some that agree.")
+    return differing
 
 
 def _short(value: object) -> str:
@@ -90,49 +96,56 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for (run_id, cell), group in groupby(records, key=lambda r: (r.run_id, r.prompt_id)):
-        kept = list(group)
-        for metric in stats.METRICS:
-            s = stats.spread(stats.values(kept, metric))
-            if s is not None:
-                about = {"run_id": run_id, "host": kept[0].host, "n_threads": kept[0].n_threads, "cell": cell}
-                about |= {"method": kept[0].method, "figure": metric.field, "unit": metric.unit}
-                rows.append(about | {"n": s.n, "median": s.median, "q1": s.q1, "q3": s.q3, "cv": s.cv})
+    for run in runs(records):
+        for cell, kept in stats.cells(run.records):
+            for metric in stats.METRICS:
+                s = stats.spread(stats.values(kept, metric))
+                if s is not None:
+                    about = {"run_id": run.run_id, "host": kept[0].host, "n_threads": kept[0].n_threads, "cell": cell}
+                    about |= {"method": kept[0].method, "figure": metric.field, "unit": metric.unit}
+                    rows.append(about | {"n": s.n, "median": s.median, "q1": s.q1, "q3": s.q3, "cv": s.cv})
     return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it measured, and how its repetitions ended."""
+    """One run: what it measured, and how its repetitions ended. ``invalid``: why it does not count."""
 
     run_id: str
     records: tuple[Record, ...]
+    invalid: str | None = None
 
     def __str__(self) -> str:
         first = self.records[0]
         ok = sum(r.status == "ok" and not r.is_warmup for r in self.records)
-        failed = sum(r.status != "ok" for r in self.records)
-        cells = ", ".join(dict.fromkeys(r.prompt_id for r in self.records))
-        quant = f" {first.quant}" if first.quant else ""
+        failed = sum(r.status not in ("ok", "skipped") for r in self.records)
         end = f"{ok} repetitions" + (f", {failed} failed" if failed else "")
-        host = first.host or "unknown host"
-        return f"{self.run_id}  {first.started_at:%Y-%m-%d %H:%M}  {host}  {first.model_name}{quant}  {cells}: {end}"
+        models = _some(dict.fromkeys(f"{r.model_name} {r.quant or ''}".strip() for r in self.records))
+        cells = _some(dict.fromkeys(r.prompt_id for r in self.records))
+        line = f"{self.run_id}  {first.started_at:%Y-%m-%d %H:%M}  {first.host or 'unknown host'}  {models}  {cells}: {end}"
+        return line + (f"  INVALID: {self.invalid}" if self.invalid else "")
 
 
-def runs(records: Iterable[Record]) -> list[Run]:
-    """The runs that these records belong to, the oldest first."""
+def _some(words: Iterable[str], most: int = 6) -> str:
+    listed = list(words)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def runs(records: Iterable[Record], invalid: Mapping[str, str] | None = None) -> list[Run]:
+    """The runs that these records belong to, the oldest first. ``invalid``: run id -> why it does not count."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(record.run_id, []).append(record)
-    return sorted((Run(k, tuple(v)) for k, v in found.items()), key=lambda run: run.records[0].started_at)
+    made = (Run(run_id, tuple(group), (invalid or {}).get(run_id)) for run_id, group in found.items())
+    return sorted(made, key=lambda run: run.records[0].started_at)
 
 
 def listing(loaded: Loaded) -> str:
     """One line a run, for ``workbook results list``."""
-    lines = [str(run) for run in runs(loaded.records)]
+    told = [str(run) for run in runs(loaded.records, loaded.invalid)]
     if loaded.problems:
-        lines.append(f"{len(loaded.problems)} lines could not be read: workbook results check")
-    return "\n".join(lines) or "No records yet. Make some with: workbook bench"
+        told.append(f"{len(loaded.problems)} lines could not be read: workbook results check")
+    return "\n".join(told) or "No records yet. Make some with: workbook bench"
 
 
 def show(loaded: Loaded, run_id: str) -> str:
@@ -140,7 +153,7 @@ def show(loaded: Loaded, run_id: str) -> str:
 
     Raises BadOption when none or several runs begin so.
     """
-    fitting = [run for run in runs(loaded.records) if run.run_id.startswith(run_id)]
+    fitting = [run for run in runs(loaded.records, loaded.invalid) if run.run_id.startswith(run_id)]
     if len(fitting) != 1:
         raise BadOption(f"{len(fitting)} runs begin with {run_id!r}. See them with: workbook results list")
     doubts = [f"! {doubt}" for doubt in stats.all_doubts(fitting[0].records)]

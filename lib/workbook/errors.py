@@ -94,6 +94,14 @@ class BadExercise(WorkbookError):
     """There is no exercise of that number, or the file that holds it is wrong."""
 
 
+class BadPlan(WorkbookError):
+    """A plan of benchmarks cannot be read or cannot be run; the line says where in the file, by line and column."""
+
+
+class RunChanged(WorkbookError):
+    """A run cannot go on as it began: the engine, the model or a setting is another one now."""
+
+
 class BadPage(WorkbookError):
     """A page cannot be read, does not exist, or holds what a stored page must not."""
 

@@ -48,8 +48,8 @@ def _ran(cost: Measured) -> str:
 
 
 def day(cost: Measured) -> str:
-    """The day of the execution, in words."""
-    return f"{cost.on.day} {cost.on:%B %Y}"
+    """The day of the execution, in words that stay on one line."""
+    return f"{cost.on.day}\N{NO-BREAK SPACE}{cost.on:%B}\N{NO-BREAK SPACE}{cost.on:%Y}"
 
 
 def listing(every: Sequence[Page], costs: Mapping[str, Measured | None]) -> str:

@@ -42,7 +42,9 @@ def test_the_page_on_the_real_ollama(at_ollama: Server, with_command: bool) -> N
     assert leaks.refusals(notebook) == []
     assert "Ollama (it answers)" in outputs(notebook, "find")
     assert outputs(notebook, "create").count("success") == 2
-    assert "of 3,000,000 B" in outputs(notebook, "pull")
+    pulled = outputs(notebook, "pull")
+    for said in ("of 3,000,000 B", "file does not exist", "connection refused", "(status code: -1)"):
+        assert said in pulled
     assert ("success" in outputs(notebook, "modelfile")) is with_command
     assert ("ollama is not on this machine" in outputs(notebook, "command")) is not with_command
 
@@ -58,6 +60,22 @@ def test_the_routes_and_commands_of_the_table(ollama: Server) -> None:
         if row.command:
             assert f"  {row.command.removeprefix('ollama ')} " in told or row.command.endswith("--version")
     assert httpx.get(f"{ollama.url}/api/nothing").text.startswith("404 page not found"), "this would be seen"
+
+
+def test_a_system_message_replaces_the_recipes(at_ollama: Server) -> None:
+    def read(model: str, *messages: str) -> int:
+        roles = ["system", "user"][-len(messages) :]
+        said = [{"role": role, "content": text} for role, text in zip(roles, messages, strict=True)]
+        body = {"model": model, "messages": said, "stream": False, "options": {"num_predict": 1, "num_thread": 1}}
+        return int(httpx.post(f"{at_ollama.url}/api/chat", json=body, timeout=60).json()["prompt_eval_count"])
+
+    body = {"model": "guided", "from": NAME, "system": "Tu es un guide de montagne.", "stream": False}
+    httpx.post(f"{at_ollama.url}/api/create", json=body, timeout=60).raise_for_status()
+    try:
+        assert read("guided", "Salut !") > read(NAME, "Salut !")
+        assert read("guided", "Dis oui.", "Salut !") == read(NAME, "Dis oui.", "Salut !")
+    finally:
+        httpx.request("DELETE", f"{at_ollama.url}/api/delete", json={"model": "guided"}, timeout=60)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory of a process is limited with ulimit -v")

@@ -92,6 +92,17 @@ def test_asked_not_to_it_refuses(at_ollama: Server) -> None:
     assert answer.json()["error"]
 
 
+def test_either_wish_refuses_a_long_prompt_and_only_one_ends_a_long_answer(at_ollama: Server) -> None:
+    """Page 21: ``truncate`` false is about the prompt; ``shift`` false about the answer as well."""
+    for wish in ({"truncate": False}, {"shift": False}):
+        assert generate(at_ollama, words(600), num_ctx=256, **wish).status_code == 400
+    story = {"num_ctx": 256, "num_predict": 300, "temperature": 1, "seed": 3}
+    free, held = (generate(at_ollama, "Il était une fois", **story, shift=shift).json() for shift in (True, False))
+    assert free["prompt_eval_count"] + free["eval_count"] > 256, "the oldest made room, and nothing was said"
+    assert held["done_reason"] == "length"
+    assert held["prompt_eval_count"] + held["eval_count"] == 256
+
+
 def test_a_tokenizer_with_a_token_of_its_own_keeps_one_more(at_ollama: Server, tmp_path: Path) -> None:
     """SmolLM2 with ``add_bos_token`` set, as Mistral and Llama have it; and a window that does not halve evenly."""
     file = tmp_path / "bos.gguf"

@@ -84,7 +84,7 @@ def test_recorder_beside_llama_bench(name: str, n_prompt: int, n_gen: int) -> No
         for _ in range(ROUNDS):
             cell.run(0)  # the warm-up, as llama-bench has one
             with Sampler(cell.pids):  # it watches in a real run too
-                took = cell.run(1).total_ns
+                took = cell.run(1).outcome.total_ns
             assert took
             ours.append((n_prompt + n_gen) / took * 1e9)
             theirs += llama_bench.rates(setting)

@@ -1,25 +1,30 @@
-"""What one repetition does: a prompt of random tokens, single-token steps, or a chat through the engine."""
+"""What one repetition does; here: a prompt of random tokens, and single-token steps, by llama.cpp in process."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 
-from workbook import ggufs, paths
+from workbook import ggufs
 from workbook.bench.record import Flash, Outcome, Setup
-from workbook.engines import llama
-from workbook.engines.base import Engine
-from workbook.engines.types import Message, Options
+from workbook.engines import llama, native
+from workbook.engines.types import Answer
 
-CHAT_PROMPT_ID = "chat-story"
-_DIGITS = 6
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one repetition gave; ``answer`` where there was a text."""
+
+    outcome: Outcome
+    answer: Answer | None = None
 
 
 class Cell(Protocol):
@@ -29,8 +34,16 @@ class Cell(Protocol):
     def setup(self) -> Setup: ...
     @property
     def pids(self) -> tuple[int, ...]: ...
-    def run(self, rep: int) -> Outcome:
-        """Do it once. ``rep`` 0 is the warm-up."""
+    def seed(self, rep: int) -> int:
+        """Of that repetition."""
+        ...
+
+    def prefix(self, rep: int) -> str | None:
+        """What that repetition's prompt begins with, and no other's."""
+        ...
+
+    def run(self, rep: int) -> Attempt:
+        """Do it once. ``rep`` 0 is the warm-up, for which the model was loaded."""
         ...
 
 
@@ -46,15 +59,25 @@ class BareCell:
     setup: Setup
     n_prompt: int = 0
     n_gen: int = 0
+    base_seed: int = SEED
+    load_ns: int | None = None
 
     @property
     def pids(self) -> tuple[int, ...]:
         return (os.getpid(),)
 
-    def run(self, rep: int) -> Outcome:
+    def seed(self, rep: int) -> int:
+        """Of the random tokens."""
+        return self.base_seed + rep
+
+    def prefix(self, rep: int) -> str | None:
+        """None: there is no text."""
+        return None
+
+    def run(self, rep: int) -> Attempt:
         """Decode on an empty context; the clock runs until the last logits are there."""
         model, n = self.model, self.n_prompt or self.n_gen
-        tokens = np.random.default_rng().integers(0, model.n_vocab, n).tolist()
+        tokens = np.random.default_rng(self.seed(rep)).integers(0, model.n_vocab, n).tolist()
         if model.adds_bos:
             tokens[0] = model.bos
         model.reset()
@@ -65,18 +88,22 @@ class BareCell:
             for token in tokens:
                 model.decode([token])
         took = time.perf_counter_ns() - began
-        return Outcome(
+        outcome = Outcome(
             n_prompt=self.n_prompt,
             n_cached=0,
             n_gen=self.n_gen,
             token_count_source="engine",
+            load_ns=self.load_ns if rep == 0 else None,
             prompt_ns=took if self.n_prompt else None,
             gen_ns=took if self.n_gen else None,
             total_ns=took,
         )
+        return Attempt(outcome)
 
 
-def bare_cells(model: llama.Model, name: str, prompt_tokens: int, gen_tokens: int) -> tuple[BareCell, BareCell]:
+def bare_cells(
+    model: llama.Model, name: str, prompt_tokens: int, gen_tokens: int, seed: int = SEED
+) -> tuple[BareCell, BareCell]:
     """The pp and the tg cell of a loaded model, which the engine calls ``name``."""
     about, build = ggufs.header(model.path), llama.build()
     common = Setup(
@@ -84,6 +111,7 @@ def bare_cells(model: llama.Model, name: str, prompt_tokens: int, gen_tokens: in
         prompt_id=f"pp{prompt_tokens}",
         engine="llama.cpp",
         engine_version=f"llama-cpp-python {build.version}",
+        engine_build=llama_cpp_build(),
         build_info=build.system_info[:1000] or None,
         model_name=name[:100],
         file_sha256=sha256(model.path),
@@ -101,98 +129,16 @@ def bare_cells(model: llama.Model, name: str, prompt_tokens: int, gen_tokens: in
         flash_attn=cast(Flash, model.flash_attn),
     )
     steps = common.model_copy(update={"prompt_id": f"tg{gen_tokens}"})
-    return BareCell(model, common, n_prompt=prompt_tokens), BareCell(model, steps, n_gen=gen_tokens)
-
-
-@dataclass(frozen=True)
-class ChatCell:
-    """One chat answer through the connected engine, streamed, of at most ``options.num_predict`` tokens.
-
-    Every repetition begins with other digits: a prompt that begins like an earlier one is partly in the
-    engine's cache, and its rate would count work that was not done.
-    """
-
-    engine: Engine
-    options: Options
-    setup: Setup
-    prompt: str
-    start: int = field(default_factory=lambda: random.randrange(10))
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return self.engine.info().pids
-
-    def messages(self, rep: int) -> list[Message]:
-        """The prompt behind a prefix that no other repetition has."""
-        digits = [(self.start + rep) % 10, *(random.randrange(10) for _ in range(_DIGITS - 1))]
-        return [
-            {"role": "system", "content": f"{' '.join(map(str, digits))}. You write stories."},
-            {"role": "user", "content": self.prompt},
-        ]
-
-    def run(self, rep: int) -> Outcome:
-        """Ask, and note on our clock when pieces come."""
-        began = time.perf_counter_ns()
-        first = first_text = last = None
-        stream = self.engine.chat(self.messages(rep), stream=True, **vars(self.options))
-        for piece in stream.pieces():
-            now = time.perf_counter_ns() - began
-            if piece.text or piece.thinking:
-                first, last = first or now, now
-            if piece.text:
-                first_text = first_text or now
-        answer = stream.answer
-        total = time.perf_counter_ns() - began
-        streamed = last - first if first is not None and last is not None and last > first else None
-        by_client = self.setup.method == "client-stream"
-        return Outcome(
-            n_prompt=answer.n_prompt,
-            n_cached=answer.n_cached,
-            n_gen=answer.n_gen,
-            finish_reason=answer.finish_reason,
-            token_count_source=answer.sources.get("n_gen"),
-            load_ns=answer.load_ns,
-            ttft_ns=first,
-            ttf_answer_ns=first_text,
-            prompt_ns=None if by_client else answer.prompt_ns or None,
-            gen_ns=streamed if by_client else answer.gen_ns or None,
-            total_ns=total,
-        )
-
-
-def chat_cell(engine: Engine, gen_tokens: int) -> ChatCell:
-    """The chat cell of a connected engine: greedy, a fixed number of tokens."""
-    prompt = (paths.data() / "prompts" / f"{CHAT_PROMPT_ID}.txt").read_text(encoding="utf-8").strip()
-    options, info = Options(temperature=0.0, num_predict=gen_tokens), engine.info()
-    digest = (info.digest or "").removeprefix("sha256:")
-    digest_or_none = digest if len(digest) == 64 else None
-    setup = Setup(
-        # Only our own API and Ollama's tell times; the OpenAI API does not.
-        method="client-stream" if info.engine == "openai" else "server-timings",
-        prompt_id=CHAT_PROMPT_ID,
-        prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
-        engine=info.engine,
-        engine_version=info.engine_version,
-        build_info=info.build_info[:1000] if info.build_info else None,
-        model_name=info.model[:100],
-        file_sha256=digest_or_none if info.engine != "ollama" else None,
-        ollama_digest=digest_or_none if info.engine == "ollama" else None,
-        model_type=info.model_type,
-        quant=info.quant,
-        model_size_bytes=info.model_size_bytes,
-        model_n_params=info.model_n_params,
-        n_ctx=options.num_ctx,
-        **vars(engine.context),
-        seed=options.seed,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        repeat_penalty=options.repeat_penalty,
-        max_tokens=options.num_predict,
-        thinking=options.think,
+    return (
+        BareCell(model, common, n_prompt=prompt_tokens, base_seed=seed),
+        BareCell(model, steps, n_gen=gen_tokens, base_seed=seed),
     )
-    return ChatCell(engine, options, setup, prompt)
+
+
+def llama_cpp_build() -> str | None:
+    """What the llama.cpp in this process calls itself; None where it does not say."""
+    version = getattr(native.library(), "llama_version", None)
+    return f"llama.cpp {version().decode()}" if version else None
 
 
 def sha256(path: Path) -> str:

@@ -1,198 +1,50 @@
 """The record of one repetition: one JSON line. What was not measured is null, never 0.
 
-Names follow llama-bench where it has one. ``_ns`` is nanoseconds, ``_ts`` tokens per second, ``_bytes`` bytes,
-``cpu_pct`` and ``other_load_pct`` percent of one core (two busy cores are 200).
+Schema version 2. Lines of version 1 are read too, and are version 2 then: the seed names no set-up any more,
+because each repetition has its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ValidationError, model_validator
 
-from workbook.engines.types import Source
+from workbook.bench.parts import (
+    SCHEMA_VERSION,
+    Alias,
+    Amount,
+    Flash,
+    Hash,
+    MachineFacts,
+    Method,
+    Outcome,
+    Part,
+    Prediction,
+    Repetition,
+    Resources,
+    RunId,
+    Setup,
+    Status,
+    Task,
+    digest,
+)
 
-SCHEMA_VERSION: Final = 1
+__all__ = [
+    "SCHEMA_VERSION", "Alias", "Flash", "MachineFacts", "Method", "Outcome", "Part", "Prediction", "Record",
+    "Repetition", "Resources", "RunId", "Setup", "Status", "Task", "rates", "upgraded",
+]  # fmt: skip
 
-Method = Literal["llama-bench", "server-timings", "client-stream"]
-"""llama-bench: the bare ``llama_decode`` loop; server-timings: the engine's own clock; client-stream: ours."""
-
-Status = Literal["ok", "timeout", "oom", "http_error", "truncated", "harness_error"]
-"""truncated: the answer was cut where the task needs it whole. harness_error: the recorder's own fault."""
-
-Flash = Literal["auto", "on", "off"]
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # records of others are shown in terminals
-Word = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=100)]
-Line = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=1000)]
-Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
-RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=2**53)]
-Positive = Annotated[int, Field(ge=1, le=2**53)]
-Amount = Annotated[float, Field(ge=0, le=1e15)]
-
-
-class Part(BaseModel):
-    """A part of a record: frozen, no unknown field, no infinite number, no silent conversion."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
-        protected_namespaces=(), use_attribute_docstrings=True,
-    )  # fmt: skip
-
-
-class Repetition(Part):
-    """Which repetition of which run."""
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    run_id: RunId
-    rep_index: Count
-    """0 is the warm-up."""
-    is_warmup: bool
-    started_at: AwareDatetime
-    """UTC."""
-
-
-class Setup(Part):
-    """What was run, and how: two records of one ``config_hash`` differ in machine, time and result only."""
-
-    method: Method
-    prompt_id: Word
-    """The cell: pp512 and tg128 as llama-bench names them, else the prompt's id in data/prompts."""
-    prompt_sha256: Sha256 | None = None
-    """Of the prompt without its unique prefix; null for random tokens."""
-    engine: Word
-    engine_version: Word | None = None
-    build_info: Line | None = None
-    """The engine's build and the instruction sets it uses."""
-    model_name: Word
-    file_sha256: Sha256 | None = None
-    ollama_digest: Sha256 | None = None
-    model_type: Word | None = None
-    quant: Word | None = None
-    model_size_bytes: Positive | None = None
-    """Of the whole file."""
-    model_n_params: Positive | None = None
-    n_ctx: Positive | None = None
-    n_batch: Positive | None = None
-    n_ubatch: Positive | None = None
-    n_threads: Positive | None = None
-    n_gpu_layers: Annotated[int, Field(ge=-1, le=100_000)] | None = None
-    """-1: all layers."""
-    type_k: Word | None = None
-    type_v: Word | None = None
-    flash_attn: Flash | None = None
-    seed: Count | None = None
-    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
-    top_k: Count | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
-    max_tokens: Positive | None = None
-    thinking: bool | None = None
-
-    def hash(self) -> str:
-        """16 hexadecimal digits that name this set-up."""
-        fields = {name: getattr(self, name) for name in Setup.model_fields}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class Outcome(Part):
-    """What one repetition gave."""
-
-    status: Status = "ok"
-    error: Line | None = None
-    n_prompt: Count | None = None
-    """All tokens of the prompt; ``n_cached`` of them were not computed again."""
-    n_cached: Count | None = None
-    n_gen: Count | None = None
-    n_reasoning: Count | None = None
-    finish_reason: Word | None = None
-    token_count_source: Source | None = None
-    load_ns: Count | None = None
-    ttft_ns: Count | None = None
-    """From the call to the first content or reasoning that is not empty, on the client's clock."""
-    ttf_answer_ns: Count | None = None
-    """From the call to the first content that is not empty: after the reasoning."""
-    prompt_ns: Positive | None = None
-    gen_ns: Positive | None = None
-    """llama-bench: all n_gen decodes. Else from the first generated token to the last."""
-    total_ns: Positive | None = None
-
-
-class Resources(Part):
-    """What the engine's processes and the machine used meanwhile."""
-
-    server_pids: Annotated[tuple[Positive, ...], Field(max_length=1000)] | None = None
-    rss_peak_bytes: Count | None = None
-    sys_available_min_bytes: Count | None = None
-    swap_delta_bytes: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
-    vram_peak_bytes: Count | None = None
-    cpu_pct_mean: Amount | None = None
-    cpu_pct_max: Amount | None = None
-    other_load_pct: Amount | None = None
-    """Mean load by anything else than the engine and the recorder."""
-    gpu_util_mean: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Percent of the time that the busiest GPU worked."""
-    cpu_freq_mean: Amount | None = None
-    """MHz."""
-    temp_max_c: Annotated[float, Field(ge=-100, le=300)] | None = None
-    throttled: bool | None = None
-    power_mean_w: Amount | None = None
-    energy_j: Amount | None = None
-    energy_source: Word | None = None
-    on_battery: bool | None = None
-
-
-class MachineFacts(Part):
-    """The machine: enough to tell whether two records may be compared."""
-
-    host: Alias | None = None
-    """An alias; the machine's own name only if its owner gave it as alias."""
-    cpu_model: Word | None = None
-    isa_flags: Annotated[tuple[Word, ...], Field(max_length=1000)] | None = None
-    sockets: Positive | None = None
-    cores: Positive | None = None
-    threads: Positive | None = None
-    cpu_quota: Amount | None = None
-    """How many CPUs' worth of time a container may use."""
-    ram_total_bytes: Positive | None = None
-    ram_limit_bytes: Positive | None = None
-    """What a container may use of it."""
-    memory_bandwidth_measured: Amount | None = None
-    """Bytes per second."""
-    gpus: Annotated[tuple[Word, ...], Field(max_length=64)] | None = None
-    """Names; an empty list means that there is none."""
-    vram_total_bytes: Annotated[tuple[Positive, ...], Field(max_length=64)] | None = None
-    driver: Word | None = None
-    os: Word | None = None
-    kernel: Word | None = None
-    virtualised: bool | None = None
-
-
-class Task(Part):
-    """The grade of a generated program, where the repetition was such a task."""
-
-    task_id: Word | None = None
-    task_version: Word | None = None
-    grade: Word | None = None
-    passed: bool | None = None
-    checks: Annotated[dict[Word, bool], Field(max_length=100)] | None = None
-    sandbox: Word | None = None
-    grader_version: Word | None = None
-    code_sha256: Sha256 | None = None
-
-
-class Prediction(Part):
-    """What was predicted before the measurement."""
-
-    predicted_memory_bytes: Positive | None = None
-    predicted_tg_ts: Amount | None = None
-    predictor_version: Word | None = None
+_SETUP_1: Final = (
+    "method", "prompt_id", "prompt_sha256", "engine", "engine_version", "build_info", "model_name", "file_sha256",
+    "ollama_digest", "model_type", "quant", "model_size_bytes", "model_n_params", "n_ctx", "n_batch", "n_ubatch",
+    "n_threads", "n_gpu_layers", "type_k", "type_v", "flash_attn", "seed", "temperature", "top_k", "top_p", "min_p",
+    "repeat_penalty", "max_tokens", "thinking",
+)  # fmt: skip
+"""The fields that version 1 hashed."""
 
 
 def rates(method: Method, outcome: Outcome) -> tuple[float | None, float | None]:
@@ -213,7 +65,7 @@ def rates(method: Method, outcome: Outcome) -> tuple[float | None, float | None]
 class Record(Prediction, Task, MachineFacts, Resources, Outcome, Setup, Repetition):
     """One repetition of one cell of one run."""
 
-    config_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    config_hash: Hash
     pp_ts: Amount | None = None
     tg_ts: Amount | None = None
 
@@ -243,6 +95,39 @@ class Record(Prediction, Task, MachineFacts, Resources, Outcome, Setup, Repetiti
         pp_ts, tg_ts = rates(setup.method, outcome)
         return cls(**known, config_hash=setup.hash(), pp_ts=pp_ts, tg_ts=tg_ts)
 
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Record:
+        """A record from its line, of version 1 or 2. Raises pydantic's ValidationError."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError:
+            newer = upgraded(json_data)
+            if newer is None:
+                raise
+        return super().model_validate_json(newer, **options)
+
     def line(self) -> str:
         """The record as one line of JSON, without its end of line."""
         return self.model_dump_json()
+
+
+def upgraded(line: str | bytes | bytearray) -> str | None:
+    """A line of version 1 as version 2 would have it; None for any other.
+
+    The hash is that of version 2 if it was right for version 1, else it stays wrong and is refused.
+    """
+    try:
+        known = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(known, dict) or known.get("schema_version") != 1 or known["schema_version"] is True:
+        return None
+    fields: dict[str, Any] = {name: known.get(name) for name in _SETUP_1}
+    for name in ("temperature", "top_p", "min_p", "repeat_penalty"):
+        if type(fields[name]) is int:
+            fields[name] = float(fields[name])
+    known["schema_version"] = SCHEMA_VERSION
+    if known.get("config_hash") == digest(fields):
+        del fields["seed"]
+        known["config_hash"] = digest(dict.fromkeys(Setup.model_fields) | fields)
+    return json.dumps(known)

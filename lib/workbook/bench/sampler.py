@@ -1,6 +1,7 @@
 """What a repetition uses: a thread that looks at the engine's processes and the machine twice a second.
 
-It must not disturb what it measures: with as many threads as cores, every look holds one of them up.
+It must not disturb what it measures: with as many threads as cores, every look holds one of them up. So what is
+dear to read (PSS, which walks all pages) is read once, when the repetition has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from workbook.bench.energy import Energy, throttle_count
 from workbook.bench.gpulog import GpuLog, GpuUse
+from workbook.bench.memory import Split, shared_fairly, split
 from workbook.bench.record import Resources
 
 INTERVAL_S = 0.5
@@ -27,6 +30,7 @@ class _Looks:
     """Running figures of one repetition."""
 
     rss: list[int] = field(default_factory=list)
+    parts: list[Split] = field(default_factory=list)
     available: list[int] = field(default_factory=list)
     pct: list[float] = field(default_factory=list)
     freq: list[float] = field(default_factory=list)
@@ -52,7 +56,7 @@ class Sampler:
 
     def __enter__(self) -> Sampler:
         self._find(first=True)
-        self._swap = psutil.swap_memory().used
+        self._swap, self._throttled, self._energy = psutil.swap_memory().used, throttle_count(), Energy()
         self._busy0, self._me0 = _busy_s(), _cpu_s(self._me)
         self._began = self._last = time.monotonic()
         self._last_used = 0.0
@@ -63,8 +67,11 @@ class Sampler:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._find()  # a runner may have started since the last time
         self._look()
         self._ended, self._busy1, self._me1 = time.monotonic(), _busy_s(), _cpu_s(self._me)
+        self._rapl = self._energy.used(self._ended - self._began)
+        self._sense()
 
     def _watch(self) -> None:
         turn = 0
@@ -89,12 +96,14 @@ class Sampler:
                     self._base[member.pid] = self._used[member.pid] = _cpu_s(member) if first else 0.0
 
     def _look(self) -> None:
-        now, rss = time.monotonic(), 0
+        now, rss, anon, mapped = time.monotonic(), 0, 0, 0
         for pid, process in self._tree.items():
             try:
                 with process.oneshot():
                     self._used[pid] = _cpu_s(process)
                     rss += process.memory_info().rss
+                parts = split(pid)
+                anon, mapped = anon + parts.anon, mapped + parts.file
             except psutil.Error:
                 continue  # it has ended: what it used before stays counted
         used = self._engine_s()
@@ -103,6 +112,8 @@ class Sampler:
             self._last, self._last_used = now, used
         if rss:
             self._looks.rss.append(rss)
+        if anon:
+            self._looks.parts.append(Split(anon, mapped))
         self._looks.available.append(psutil.virtual_memory().available)
 
     def _sense(self) -> None:
@@ -129,22 +140,28 @@ class Sampler:
         mean = engine / wall * 100 if long_enough and self._tree else None
         gpu = self._gpu.use(self._began, self._ended) if self._gpu else GpuUse()
         battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+        shared = shared_fairly(self._tree)
+        throttled = throttle_count()
         return Resources(
             server_pids=tuple(sorted(self._tree)) or None,
             rss_peak_bytes=max(looks.rss, default=None),
+            rss_anon_peak_bytes=max((part.anon for part in looks.parts), default=None),
+            rss_file_peak_bytes=max((part.file for part in looks.parts), default=None),
+            pss_end_bytes=shared.pss,
+            uss_end_bytes=shared.uss,
             sys_available_min_bytes=min(looks.available, default=None),
             swap_delta_bytes=psutil.swap_memory().used - self._swap,
             cpu_pct_mean=mean,
             cpu_pct_max=max([*looks.pct, mean]) if mean is not None else None,
             other_load_pct=other,
             cpu_freq_mean=sum(looks.freq) / len(looks.freq) if looks.freq else None,
+            cpu_freq_min=min(looks.freq, default=None),
             temp_max_c=max(looks.temp, default=None),
+            throttled=None if throttled is None or self._throttled is None else throttled > self._throttled,
             on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
             vram_peak_bytes=gpu.vram_peak_bytes,
             gpu_util_mean=gpu.util_mean,
-            power_mean_w=gpu.power_mean_w,
-            energy_j=gpu.power_mean_w * wall if gpu.power_mean_w is not None else None,
-            energy_source="nvidia-smi" if gpu.power_mean_w is not None else None,
+            **self._rapl.beside(gpu.power_mean_w, wall),
         )
 
 

@@ -1,0 +1,113 @@
+"""Kill a plan's run at random instants, over and over, and say what was lost: ``kill_runs.py FOLDER KILLS SEED [broken]``.
+
+A child runs the plan with an engine that answers at once, and says each repetition once it is kept; the parent kills it
+(SIGKILL) after a random while, reads the file, and starts the next child, which goes on. ``broken`` keeps records in
+memory for a while: the harness must notice. Forks, so not for Windows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from bench_samples import Scripted
+
+from workbook.bench import conduct, planned, plans, store
+from workbook.bench.here import machine_facts
+from workbook.bench.opening import Found
+from workbook.bench.record import Record
+from workbook.bench.recorder import Recorder
+
+PLAN = plans.Plan(name="killed", repetitions=6, models=[{"name": "a"}, {"name": "b"}], prompts=["chat-story"])
+CELLS = planned.cells(PLAN)
+NAMED = planned.plan_hash(PLAN, CELLS, "openai")
+FACTS = machine_facts("killed")
+HAVE = {cell.model: Found(cell.model) for cell in CELLS}
+WHOLE = len(CELLS) * (PLAN.repetitions + 1)
+_waiting: list[Record] = []
+
+
+def late(path: Path, record: Record) -> None:
+    """A store that says it has kept what it still holds."""
+    _waiting.append(record)
+    if len(_waiting) == 3:
+        with path.open("ab") as out:
+            out.write(b"".join(r.line().encode() + b"\n" for r in _waiting))
+        _waiting.clear()
+
+
+def child(folder: Path, said: int) -> None:
+    """Run what is left of the plan; each kept repetition is told through ``said``."""
+    run = planned.find_run(folder, "killed", NAMED) or planned.new_run(folder, "killed")
+    recorder = Recorder(run.path, run.run_id, FACTS, NAMED)
+    steps = conduct.conduct(
+        PLAN, CELLS, run, recorder, "openai", HAVE, opens=lambda _, model: Scripted(pace_s=0.0, model=model)
+    )
+    for step in steps:
+        if step.record is not None:
+            os.write(said, f"{run.run_id} {step.asked.hash} {step.record.rep_index}\n".encode())
+
+
+def once(folder: Path, wait_s: float | None) -> set[str]:
+    """Fork, wait, kill; what the child had said by then. ``wait_s`` None: let it end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            child(folder, writing)
+        except BaseException:  # noqa: BLE001  the parent's code must not run on in the child
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    if wait_s is not None:
+        time.sleep(wait_s)
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading, "rb") as told:
+        return set(told.read().decode().splitlines())
+
+
+def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    """How many repetitions were said, lost, there twice; how many files and lines could not be read."""
+    draw, said = random.Random(seed), set()
+    found = {"kills": kills, "said": 0, "lost": 0, "twice": 0, "unreadable": 0, "cut": 0, "whole_runs": 0}
+    began = time.monotonic()
+    once(folder / "whole", None)
+    whole_s = time.monotonic() - began
+    for number in range(kills):
+        host = folder / f"{number // 50:03}"  # a young folder: each child reads all of it
+        said |= {f"{number // 50:03} {line}" for line in once(host, draw.uniform(0.0, whole_s / 2))}
+        run = planned.find_run(host, "killed", NAMED)
+        if run and not any(run.left(cell, PLAN.repetitions) for cell in CELLS):
+            found["whole_runs"] += 1
+            run.path.rename(run.path.with_name(f"{number}-{run.path.name}"))
+            _hide(run.path.with_name(f"{number}-{run.path.name}"))
+    have: list[str] = []
+    for path in sorted(folder.rglob("*.jsonl*")):
+        loaded = store.read(path)
+        have += [f"{path.parent.parent.name} {r.run_id} {r.cell_hash} {r.rep_index}" for r in loaded.records]
+        found["cut"] += sum(problem.cut for problem in loaded.problems)
+        found["unreadable"] += sum(problem.line == 0 for problem in loaded.problems)
+    found["said"], found["lost"] = len(said), len(said - set(have))
+    found["twice"] = len(have) - len(set(have))
+    return found
+
+
+def _hide(path: Path) -> None:
+    """Out of the next runs' sight: a whole run is done."""
+    path.rename(path.with_suffix(".jsonl-done"))
+
+
+if __name__ == "__main__":
+    if sys.argv[4:] == ["broken"]:
+        store.append = late
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
