@@ -70,6 +70,8 @@ class Player:
             self.prints.append(self._print)
         if self.n >= (FRAMES if self.still else LONGEST):
             self.finish("done")
+        if self.over and not self.still:
+            self.finish("over")
         keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
         if keys and self.first_key is None:
             self.first_key = self.n
@@ -94,8 +96,10 @@ class Player:
         number = zlib.crc32(picture.raw)
         old, same = self._picture, number == self._print and self._picture is not None
         self._since += 1
-        if same or (old is not None and (old.width, old.height) != (picture.width, picture.height)):
-            self._picture = picture
+        if old is not None and (old.width, old.height) != (picture.width, picture.height):
+            self._picture, self._print, self.reader = picture, number, Reader()
+            return False
+        if same:
             return False
         self._print, self._picture = number, picture
         if old is None:
@@ -128,9 +132,8 @@ class Player:
 
     def _play(self, changed: bool) -> list[str]:
         reader = self.reader
-        if self.over or (reader.jumped_home and self._shrunk()) or self._shrunk():
-            if not self.over:
-                self._ends("reset")
+        if self._shrunk():
+            self._ends("reset")
             self.finish("over")
         if self.phase == "frozen":
             return self._thaw(changed)

@@ -69,6 +69,9 @@ class Reader:
             self.lost += 1
             if self.lost > 3:
                 self.head = None
+                if self.steps < 4:  # the first guess was wrong: what appeared was no snake
+                    self.colours, self.cell, self.pitch, self.steps, self.start = set(), 0.0, 0.0, 0, None
+                    self._pitches.clear()
         self.areas.append(self._area(ground))
         self._look_for_food(new, ground)
         self._meals(now)
@@ -97,7 +100,8 @@ class Reader:
         if not parts:
             return None
         if self.head is None:
-            if len(parts) > 1 and not left:
+            parts = [p for p in parts if max(p.wide, p.high) <= 0.25 * min(new.width, new.height) + 1]
+            if not left or not parts:  # something appeared and nothing moved
                 return None
             near = [new.at(i) for i in left]
             if len(parts) > 1:
