@@ -116,7 +116,7 @@ TABLE = (
     row("kill_caller", "processes", seen=(tried,)),
     row("kill_all", "processes", "exit signal"),
     row("ptrace", "processes", seen=(tried,)),
-    row("kill_guard", "time", "signal", timeout_s=LONG, seen=(tried,)),
+    row("kill_guard", "time", "signal exit", timeout_s=LONG, seen=(tried,)),
     row("stop_guard", "time", "timeout", timeout_s=SHORT, seen=(tried,)),
     row("hold_first", "processes", "timeout", timeout_s=SHORT, seen=(tried,)),
     row("forge_guard", "processes", seen=(code(5), tried)),

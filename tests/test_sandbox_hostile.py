@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ CLAIMED = [(tier, row) for tier in TIERS.values() for row in TABLE if row.needs 
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBOOK_TEST_KEY", MARK)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))  # where no other test leaves anything
     made = Scene(tmp_path / "home", tmp_path / "target")
     yield made
     made.close()

@@ -93,7 +93,8 @@ def _run(python: str, task: Task, box: Path, inside: dict[str, str]) -> Ended:
         kernel.SetInformationJobObject(job, EXTENDED_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
         and kernel.AssignProcessToJobObject(job, handle)
     )  # fmt: skip
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     readers = [Reader(os.dup(out.fileno()), task.limits.output_bytes) for out in (process.stdout, process.stderr)]
     try:
         if not held:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from workbook.errors import NoConsent, NoSandbox
-from workbook.grading.sandbox import bubblewrap, job, limits, macos
+from workbook.grading.sandbox import bubblewrap, container, job, limits, macos
 from workbook.grading.sandbox import display as screens
 from workbook.grading.sandbox.cage import Cage, Screen, Wanted
 from workbook.grading.sandbox.interpreter import interpreter
@@ -18,6 +18,7 @@ from workbook.grading.sandbox.types import Ended, Limits, Tier
 PROGRAM = "program.py"
 LONGEST_PROGRAM = 4 << 20
 CAGES: tuple[tuple[Callable[[], Tier], Callable[[Wanted], Cage]], ...] = (
+    (container.tier, container.prepare),
     (bubblewrap.tier, bubblewrap.prepare),
     (macos.tier, macos.prepare),
     (limits.tier, limits.prepare),
