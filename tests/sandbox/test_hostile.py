@@ -41,9 +41,8 @@ def wrong(row: Hostile, ended: Ended, scene: Scene) -> list[str]:
 
 
 @pytest.mark.parametrize(("tier", "row"), CLAIMED, ids=lambda value: value.name)
-def test_contained(tier, row, scene):
-    if not tier.available:
-        pytest.skip(f"the tier {tier.name} is not on this machine: {tier.why_not}")
+def test_contained(tier, row, scene, needs_tier):
+    needs_tier(tier)
     ended = sandbox.run(
         PROGRAMS / f"{row.name}.py", consent=True, tier=tier.name, timeout_s=row.timeout_s, args=[scene.words],
         memory_mb=row.memory_mb, packages=False,

@@ -14,7 +14,7 @@ from hostile_scene import Scene
 
 from workbook.grading.sandbox import Ended
 
-PROGRAMS = Path(__file__).parent / "hostile"
+PROGRAMS = Path(__file__).resolve().parents[1] / "hostile"
 LONG, SHORT = 30.0, 1.0
 """Seconds: for programs that end by themselves, for those that must be ended."""
 
