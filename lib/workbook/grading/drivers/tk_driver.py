@@ -38,6 +38,7 @@ class Driver:
         self._boxes()
         self.turtle = importlib.import_module("turtle")
         self.turtle.TurtleScreenBase._delay = lambda *_: None
+        self.turtle.TurtleScreenBase.mainloop = lambda *_: self._loop()
         update = self.turtle.TurtleScreen.update
 
         def shown(screen: Any) -> None:
