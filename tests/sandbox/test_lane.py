@@ -14,9 +14,10 @@ def lane(**more: str) -> tuple[int, str]:
     """Run two tests of the lane on a path that leads to no program."""
     env = {name: value for name, value in os.environ.items() if name not in {"PATH", "WORKBOOK_REQUIRE"}}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(HERE / "test_hostile.py"),
+        [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "pytest_timeout",
+         str(HERE / "test_hostile.py"),
          str(HERE / "test_display.py"), "-k", "(bubblewrap and exit_early) or all_memory or without_asking"],
-        env={**env, "PATH": "/nowhere", **more}, capture_output=True, text=True, timeout=120, cwd=HERE.parents[1],
+        env={**env, "PATH": "/nowhere", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more}, capture_output=True, text=True, timeout=120, cwd=HERE.parents[1],
     )  # fmt: skip
     return done.returncode, done.stdout
 
