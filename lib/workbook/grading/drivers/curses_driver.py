@@ -20,6 +20,15 @@ from .player import Player
 _SIGNS = {"up": 259, "down": 258, "left": 260, "right": 261, "return": 10, "space": 32}
 POLLS = 40  # readings of the keyboard without anything shown anew that count as one frame
 
+_NOTHING = (
+    "start_color", "use_default_colors", "init_pair", "init_color", "curs_set", "noecho", "echo", "cbreak",
+    "nocbreak", "raw", "noraw", "endwin", "beep", "flash", "nonl", "nl", "halfdelay", "flushinp", "ungetch",
+    "def_prog_mode", "reset_shell_mode", "intrflush", "meta", "mousemask", "resizeterm", "resize_term",
+    "savetty", "resetty", "typeahead", "use_env", "filter", "delay_output", "isendwin", "setupterm",
+    "set_escdelay", "update_lines_cols", "qiflush", "noqiflush",
+)  # fmt: skip
+"""What sets up a terminal, and has nothing to do here."""
+
 
 class Driver:
     """Puts a module ``curses`` of ours in place of the real one."""
@@ -43,12 +52,7 @@ class Driver:
         module.color_pair = lambda number: number << 8
         module.pair_number = lambda attribute: attribute >> 8 & 255
         module.keyname = lambda key: chr(key).encode() if 0 <= key < 256 else b"KEY"
-        for name in (
-            "start_color use_default_colors init_pair init_color curs_set noecho echo cbreak nocbreak raw noraw endwin "
-            "beep flash nonl nl halfdelay flushinp ungetch def_prog_mode reset_shell_mode intrflush meta mousemask "
-            "resizeterm resize_term savetty resetty typeahead use_env filter delay_output isendwin setupterm "
-            "set_escdelay update_lines_cols qiflush noqiflush"
-        ).split():
+        for name in _NOTHING:
             setattr(module, name, lambda *_, **__: None)
         textpad: Any = type(sys)("curses.textpad")
         textpad.rectangle = _rectangle
