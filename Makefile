@@ -46,10 +46,11 @@ test: environment-test
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/workbook refresh --check
-	$(TESTING) $(BIN)/pytest -n 2 --dist loadfile tests --ignore tests/performance --ignore tests/contract --ignore tests/browser
+	$(TESTING) $(BIN)/pytest -n 2 --dist loadfile tests --ignore tests/performance --ignore tests/contract --ignore tests/browser --ignore tests/sandbox
 	rm -rf build/nbval && $(TESTING) WORKBOOK_RESULTS=build/nbval $(BIN)/pytest $(NBVAL) -n 2 --dist loadfile notebooks
 	WORKBOOK_THREADS=1 $(BIN)/pytest -rs tests/contract
 	$(TESTING) $(BIN)/pytest -rs tests/browser
+	$(BIN)/pytest -q -rs tests/sandbox
 
 picture: environment-test ## the picture in the README, taken anew
 	$(BIN)/python tools/picture.py

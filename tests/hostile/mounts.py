@@ -14,8 +14,13 @@ if libc.mount(b"", b"/", b"", 32 | 4096, None) == 0:
 if libc.umount2(b"/usr", 2) == 0:
     print("ESCAPED: unmounted")
 for flag in (0x10000000, 0x00020000, 0x40000000, 0x10000000 | 0x00020000 | 0x40000000):
-    if libc.unshare(flag) == 0:
-        print("ESCAPED: new namespaces", hex(flag))
+    if libc.unshare(flag) == 0:  # rights over nothing but what it makes itself: what was closed must stay closed
+        print("tried", hex(flag))
+        for place in (b"/", b"/usr", b"/proc"):
+            if libc.mount(b"", place, b"", 32 | 4096, None) == 0:
+                print("ESCAPED: made writable", place)
+        if libc.umount2(b"/usr", 2) == 0:
+            print("ESCAPED: uncovered what lies below /usr")
 try:
     os.chroot("m")
     print("ESCAPED: changed its root")

@@ -18,6 +18,7 @@ from workbook.grading.extract import without_thinking
 LONGEST = 20_000  # characters of an answer that a checker of text reads
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?\d+(?:[ \u00a0\u202f]\d{3})*(?:[.,]\d+)?(?![\w])")
 _SAYS = re.compile(r"(?:answer|réponse|choice|choix|option)\s*(?:is|est|:|=)*\s*[*(\"'«]*\s*([A-Z])\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
 _LETTER = re.compile(r"(?<![\w'’])([A-Z])(?![\w'’])")
 
 
@@ -94,6 +95,21 @@ class TextIs(_Text):
     def _judge(self, said: str) -> Judged:
         right = folded(said) in {folded(text) for text in self.answers}
         return Judged(right, {"right": right}, "" if right else f"it says {said[:60]!r}")
+
+
+class WordIs(_Text):
+    """A sentence that has one of these words and none of the others. Case and accents do not count."""
+
+    kind: Literal["word"]
+    answers: Annotated[tuple[str, ...], Field(min_length=1)]
+    others: tuple[str, ...] = ()
+
+    def _judge(self, said: str) -> Judged:
+        words = f" {' '.join(_WORD.findall(folded(said)))} "
+        named = [text for text in self.answers if f" {folded(text)} " in words]
+        wrong = [text for text in self.others if f" {folded(text)} " in words]
+        reason = f"it also says {', '.join(wrong)}" if wrong else "" if named else f"it says {said[:60]!r}"
+        return Judged(bool(named) and not wrong, {"named": bool(named), "nothing else": not wrong}, reason)
 
 
 class LinesAre(_Text):
@@ -177,7 +193,7 @@ class SnakeLevels(_Checker):
         return True
 
 
-Checker = NumberIs | ChoiceIs | TextIs | LinesAre | JsonIs | FunctionDoes | SnakeContract | SnakeLevels
+Checker = NumberIs | ChoiceIs | TextIs | WordIs | LinesAre | JsonIs | FunctionDoes | SnakeContract | SnakeLevels
 
 
 def plain(answer: str) -> str:

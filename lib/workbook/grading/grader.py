@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbook.errors import NoConsent
-from workbook.grading import asking, carried, levels, tasks, trust
+from workbook.grading import asking, carried, levels, sources, tasks, trust
 from workbook.grading.checkers import FunctionDoes, Judged, SnakeContract, SnakeLevels
 from workbook.grading.extract import Extracted, parsed, program
 from workbook.grading.tasks import Task
@@ -115,7 +115,7 @@ def _of_code(one: Task, code: str, open_end: bool, *, consent: bool, python: Pat
 
 def _snake(blank: Grade, code: str, *, consent: bool, python: Path | None, tier: str | None) -> Grade:
     tree = parsed(code)
-    toolkit = levels.toolkit_of(tree) if tree is not None else None
+    toolkit = sources.toolkit_of(tree) if tree is not None else None
     if toolkit is not None:
         trust.trusted(toolkit, version(), consent=consent, python=python, tier=tier)
     verdict = levels.judge(code, consent=consent, python=python, tier=tier)

@@ -4,9 +4,9 @@ A level is reached when its check and all below it hold:
 
 - L0 there is nothing that this Python can parse (no code at all, or not Python),
 - L1 it parses, L2 its imports work,
-- L3 it shows 300 frames without an exception (over several games, where it ends itself earlier),
+- L3 it shows 300 frames without an exception (over several games, where they end by themselves earlier),
 - L4 its frames answer to the arrow keys (or WASD, ZQSD): two games of the same seed differ by the keys alone,
-- L5 the snake eats and is longer afterwards, L6 a game over is reached.
+- L5 the snake eats and is longer afterwards, L6 a game over is reached, and no game ends in an exception instead.
 
 L5 is read from the picture (``drivers/reading.py``). Where the picture could not be read, or the player never met
 the food, the check is absent: not shown, which is not failed. L6 is shown by words on the screen, by the program's
@@ -15,7 +15,6 @@ own end, by a picture that no key moves any more, or by a snake that is small ag
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Final
 
 from workbook.grading.extract import parsed
 from workbook.grading.plays import Play, Seen, play
+from workbook.grading.sources import TOOLKITS, UNPLAYABLE, no_driver, syntax, toolkit_of, unseeded
 from workbook.grading.types import Mark, Result
 
 MARKS: Final[dict[str, Mark]] = {
@@ -30,14 +30,6 @@ MARKS: Final[dict[str, Mark]] = {
 }  # fmt: skip
 """Ours: the report prints three signs and never says what they mean. Good: a whole game. With reserve: it plays, and
 something of the game is missing or could not be shown. Bad: nothing to play."""
-
-TOOLKITS: Final = ("pygame", "turtle", "curses", "tkinter")
-UNPLAYABLE: Final = frozenset(
-    "arcade asciimatics blessed cocos colorama cv2 getch getkey glfw ipycanvas keyboard kivy matplotlib msvcrt numpy "
-    "OpenGL panda3d PIL PyQt5 PyQt6 PySide2 PySide6 pgzero pgzrun pyglet pynput pyxel raylib readchar rich termios "
-    "textual tty ursina winsound wx".split()  # noqa: SIM905
-)
-"""Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
 GAMES = 3  # games played with other seeds before L5 counts as not shown
 FRAMES = 300
@@ -72,63 +64,17 @@ def judge(code: str | None, *, consent: bool, python: Path | None = None, tier: 
     tree = parsed(code) if code is not None else None
     verdict.checks["L1"] = tree is not None
     if code is None or tree is None:
-        verdict.reasons.append("no code in the answer" if code is None else f"it does not parse: {_syntax(code)}")
+        verdict.reasons.append("no code in the answer" if code is None else f"it does not parse: {syntax(code)}")
         return verdict
     toolkit = toolkit_of(tree)
-    if toolkit is None and _has_no_driver(tree, verdict):
+    if toolkit is None and no_driver(tree):
+        verdict.outcome, verdict.reasons = "ungraded", [no_driver(tree)]
         return verdict
     games = _Games(
         lambda kind, seed: play(code, toolkit or "none", kind, seed, consent=consent, python=python, tier=tier)
     )
-    _play(games, verdict, toolkit, _unseeded(tree))
+    _play(games, verdict, toolkit, unseeded(tree))
     return verdict
-
-
-def toolkit_of(tree: ast.Module) -> str | None:
-    """The toolkit that a program imports, of those that there is a driver for."""
-    names = imported(tree)
-    return next((name for name in TOOLKITS if name in names), None)
-
-
-def imported(tree: ast.Module) -> set[str]:
-    """The modules that a program imports, by their first name."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add((node.module or "").partition(".")[0])
-    return names
-
-
-def _syntax(code: str) -> str:
-    try:
-        ast.parse(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
-        return f"{getattr(error, 'msg', None) or error}" + (f" (line {line})" if line else "")
-    return "it cannot be compiled"
-
-
-def _has_no_driver(tree: ast.Module, verdict: Verdict) -> bool:
-    """Whether the program shows itself by other means than those that can be watched here."""
-    other = sorted(imported(tree) & UNPLAYABLE)
-    asks = any(isinstance(node, ast.Name) and node.id == "input" for node in ast.walk(tree))
-    if other or asks:
-        verdict.outcome = "ungraded"
-        what = f"it uses {', '.join(other)}" if other else "it plays in the terminal by input()"
-        verdict.reasons.append(f"{what}: there is no driver for that. Graded are {', '.join(TOOLKITS)}")
-    return bool(other or asks)
-
-
-def _unseeded(tree: ast.Module) -> bool:
-    """Whether two games may differ by more than the keys: chance that no seed reaches."""
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return bool(
-        names & {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "datetime"}
-        or imported(tree) & {"numpy", "secrets"}
-    )
 
 
 class _Games:
@@ -168,6 +114,8 @@ def _play(games: _Games, verdict: Verdict, toolkit: str | None, unseeded: bool) 
     _keys(still.seen, again.seen, steer.seen, verdict)
     _eating(games.seen, verdict)
     _ending(games.seen, verdict)
+    if verdict.checks.get("L6") and not all(map(_fine, games.all)):
+        verdict.checks["L6"] = False  # one game over was reached, and one exception in place of another
 
 
 def _starts(game: Play, verdict: Verdict, toolkit: str) -> bool:
@@ -211,30 +159,32 @@ def _over(seen: Seen) -> bool:
 
 
 def _frames(games: _Games, verdict: Verdict) -> None:
-    """L3: no exception in the first 300 frames of any game, and 300 frames in all, or an end of its own each time."""
+    """L3: 300 frames of one game without an exception, or games that all end by themselves after a few."""
     for game in games.all:
-        seen = game.seen
-        if seen is None or (not _fine(game) and seen.frames < FRAMES):
-            verdict.checks["L3"] = False
-            said = game.why if seen is None else seen.error or seen.how
-            verdict.reasons.append(f"it stops{f' after {seen.frames} frames' if seen else ''}: {said}")
-            return
-        if seen.error:
-            verdict.reasons.append(f"after {seen.frames} frames: {seen.error}")
+        if not _fine(game):
+            said = (
+                game.why
+                if game.seen is None
+                else f"after {game.seen.frames} frames: {game.seen.error or game.seen.how}"
+            )
+            verdict.reasons.append(f"a game stops {said}")
+            break
     drawn = [seen for seen in games.seen if seen.drawn]
-    short = bool(drawn) and all(seen.how == "exit" and seen.drawn >= 5 for seen in drawn)
-    enough = sum(seen.frames for seen in drawn) >= (SHORT if short else FRAMES)
-    verdict.checks["L3"] = bool(drawn) and enough
-    if not verdict.checks["L3"]:
-        most = max((seen.frames for seen in drawn), default=0)
+    by_itself = bool(drawn) and all(seen.how == "exit" and seen.drawn >= 5 for seen in drawn)
+    most, together = max((seen.frames for seen in drawn), default=0), sum(seen.frames for seen in drawn)
+    verdict.checks["L3"] = most >= FRAMES or (
+        all(map(_fine, games.all)) and together >= (SHORT if by_itself else FRAMES)
+    )
+    if not verdict.checks["L3"] and all(map(_fine, games.all)):
         verdict.reasons.append(f"it shows {most} frames and ends" if most else "it shows no frame")
 
 
 def _keys(still: Seen | None, again: Seen | None, steer: Seen | None, verdict: Verdict) -> None:
     """L4: whether a game with arrow keys shows frames that the same game without them does not."""
-    assert still is not None
-    assert again is not None
-    assert steer is not None
+    if still is None or again is None or steer is None:
+        verdict.checks["L4"] = False
+        verdict.reasons.append("a game ended before it could be compared with another")
+        return
     if still.prints != again.prints:
         follows = steer.steps > 20 and steer.eaten > 0
         verdict.reasons.append(

@@ -70,6 +70,8 @@ class Player:
             self.prints.append(self._print)
         if self.n >= (FRAMES if self.still else LONGEST):
             self.finish("done")
+        if self.over and not self.still:
+            self.finish("over")
         keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
         if keys and self.first_key is None:
             self.first_key = self.n
@@ -94,8 +96,10 @@ class Player:
         number = zlib.crc32(picture.raw)
         old, same = self._picture, number == self._print and self._picture is not None
         self._since += 1
-        if same or (old is not None and (old.width, old.height) != (picture.width, picture.height)):
-            self._picture = picture
+        if old is not None and (old.width, old.height) != (picture.width, picture.height):
+            self._picture, self._print, self.reader = picture, number, Reader()
+            return False
+        if same:
             return False
         self._print, self._picture = number, picture
         if old is None:
@@ -128,9 +132,8 @@ class Player:
 
     def _play(self, changed: bool) -> list[str]:
         reader = self.reader
-        if self.over or (reader.jumped_home and self._shrunk()) or self._shrunk():
-            if not self.over:
-                self._ends("reset")
+        if self._shrunk():
+            self._ends("reset")
             self.finish("over")
         if self.phase == "frozen":
             return self._thaw(changed)
@@ -142,7 +145,7 @@ class Player:
             return [SCHEMES[self.scheme][again]] if again else []
         if self.phase == "eat":
             enough, patience = (5, 1800) if self._survived else (2, 1200)
-            fed = reader.eaten >= enough and (self.n >= FRAMES or reader.eaten >= 12)
+            fed = reader.eaten >= enough and self.n >= FRAMES
             if fed or self.n - self._phase_at > patience:
                 self._enter("circle" if self._survived else "crash")
             return self._press(self._towards_food())
@@ -156,7 +159,7 @@ class Player:
         if self.reader.eaten < 1 or len(areas) < 12:
             return False
         first, last = areas[max(0, self.reader.meals[0].at - 2)], areas[-5:]
-        return max(areas[-40:]) >= first + size and all(0.5 * first <= area <= first + 0.3 * size for area in last)
+        return max(areas[-14:-5]) >= first + size and all(0.5 * first <= area <= first + 0.3 * size for area in last)
 
     def _press(self, direction: str | None) -> list[str]:
         """The key for a direction, if the snake does not go there; another set of keys if these do nothing."""
@@ -231,6 +234,8 @@ class Player:
         if waited in (2, 4):
             return [SCHEMES[self.scheme][turn if waited == 2 else OPPOSITE[going]]]
         if waited > 3 * wait + 60:
+            if not self.reader.visible:  # it went out of the picture and nobody stopped it
+                self.finish("no end")
             self._ends("frozen")
             self.finish("over")
         if waited > 2 * wait and waited % 5 == 0:

@@ -72,10 +72,10 @@ class Driver:
         step = STEP if wide * high <= 1_100_000 else 2 * STEP
         if wide < 2 * step or high < 2 * step:
             return None
-        inner = surface.subsurface((step // 2, step // 2, wide - step // 2, high - step // 2))  # not on the grid's lines
-        across, down = (wide - step // 2 - 1) // step + 1, (high - step // 2 - 1) // step + 1
-        exact = inner.subsurface((0, 0, min(across * step, inner.get_width()), min(down * step, inner.get_height())))
-        small = self.pygame.transform.scale(exact, (across, down))
+        across, down = (wide - step // 2) // step, (high - step // 2) // step
+        # Half a step from the border: not on the lines between cells. Whole steps: nothing drifts.
+        inner = surface.subsurface((step // 2, step // 2, across * step, down * step))
+        small = self.pygame.transform.scale(inner, (across, down))
         return Picture(across, down, self.pygame.image.tobytes(small, "RGBA"))
 
     def _keys(self, keys: list[str]) -> None:

@@ -43,12 +43,14 @@ class Reader:
     refused: list[tuple[float, float]] = field(default_factory=list)  # passed over and still there
     foods: list[Blob] = field(default_factory=list)
     lost: int = 0
+    scene: bool = False  # the last change was of most of the picture
     jumped_home: bool = False
     places: dict[int, set[int]] = field(default_factory=dict)  # by colour
     ground: set[int] = field(default_factory=set)
     _changed: dict[int, int] = field(default_factory=dict)
     _pitches: list[float] = field(default_factory=list)
     _before: list[Blob] = field(default_factory=list)
+    _of_food: set[int] = field(default_factory=set)  # colours
 
     def feed(self, old: Picture, new: Picture) -> None:
         """Read the step from one picture to the next, which differs."""
@@ -57,9 +59,10 @@ class Reader:
         now = len(self.areas)
         self._changed.update(dict.fromkeys(changed, now))
         if len(changed) > 0.3 * len(new.cells):  # another scene: a menu, a game over
-            self.lost += 1
+            self.lost, self.scene = self.lost + 1, True
             self.areas.append(self._area(ground))
             return
+        self.scene = False
         covered = [i for i in changed if new.cells[i] not in ground]
         fresh = [i for i in covered if old.cells[i] in ground or (self.colours and old.cells[i] not in self.colours)]
         head = self._head_of(blobs(fresh, new.width), [i for i in changed if new.cells[i] in ground], new)
@@ -69,6 +72,9 @@ class Reader:
             self.lost += 1
             if self.lost > 3:
                 self.head = None
+                if self.steps < 4:  # the first guess was wrong: what appeared was no snake
+                    self.colours, self.cell, self.pitch, self.steps, self.start = set(), 0.0, 0.0, 0, None
+                    self._pitches.clear()
         self.areas.append(self._area(ground))
         self._look_for_food(new, ground)
         self._meals(now)
@@ -97,7 +103,8 @@ class Reader:
         if not parts:
             return None
         if self.head is None:
-            if len(parts) > 1 and not left:
+            parts = [p for p in parts if max(p.wide, p.high) <= 0.25 * min(new.width, new.height) + 1]
+            if not left or not parts:  # something appeared and nothing moved
                 return None
             near = [new.at(i) for i in left]
             if len(parts) > 1:
@@ -134,11 +141,12 @@ class Reader:
                 self.steps += 1
         self.head = (x, y)
         self.start = self.start or self.head
-        self.colours |= {new.cells[i] for i in part.places}
+        self.colours |= {new.cells[i] for i in part.places} - self._of_food
         close = 2 * max(self.cell, self.pitch, 1)
         for i in covered:  # the place that the head left shows the body's colour
             column, row = new.at(i)
-            if old.cells[i] in self.colours and abs(column - x) + abs(row - y) <= close:
+            mine = old.cells[i] in self.colours and new.cells[i] not in self._of_food
+            if mine and abs(column - x) + abs(row - y) <= close:
                 self.colours.add(new.cells[i])
 
     def _look_for_food(self, new: Picture, ground: set[int]) -> None:
@@ -149,7 +157,11 @@ class Reader:
             same = [i for colour in self.colours - ground for i in self.places.get(colour, ())]
             still = [b for b in blobs(same, new.width) if self._like_food(b)]
             found = [b for b in still if all(now - self._changed.get(i, -99) > 2 * length + 6 for i in b.places)]
+            self.foods = found
+            return
         self.foods = found
+        if self.steps > 3:
+            self._of_food |= {new.cells[i] for blob in found for i in blob.places}
 
     def _like_food(self, blob: Blob) -> bool:
         size = max(self.cell, 1.0)
@@ -169,7 +181,7 @@ class Reader:
         pending = self.meals[-1] if self.meals and not self.meals[-1].eaten else None
         if pending is not None and self.head is not None:
             there = [b for b in self.foods if _near(b, (pending.food.x, pending.food.y), 0.6 * max(self.cell, 1))]
-            gone = not _near(pending.food, self.head, 1.5 * max(self.cell, self.pitch))
+            gone = not _near(pending.food, self.head, 0.95 * max(self.cell, self.pitch))
             length = self.areas[-1] / max(1.0, self.cell * max(self.pitch, 1))
             if there and gone:
                 self.refused.append((pending.food.x, pending.food.y))
@@ -182,6 +194,11 @@ class Reader:
             if over:
                 self.meals.append(Meal(over[0], now, list(self._before)))
         self._before = list(self.foods) or self._before
+
+    @property
+    def visible(self) -> bool:
+        """Whether something of the snake is in the picture, or all of the picture is another."""
+        return self.scene or not self.areas or self.areas[-1] > 0
 
     @property
     def eaten(self) -> int:

@@ -2,9 +2,18 @@
 
 ``run`` runs one program in the strongest tier that this machine has, after a yes. ``tiers`` says what there is.
 ``python -m workbook.grading.sandbox PROGRAM`` does it from a shell.
+
+What a report proves. A driver that loads the program into its own process shares all with it: its memory, its
+descriptors, its exit code. A program that knows the driver can then write any report: a secret read from descriptor 4
+stops one that only prints or writes what looks like a report, not one that searches the driver's memory for the secret.
+What holds is a judgement made outside, on behaviour that could not be known before: answers to hidden questions, frames
+that follow from keys sent at times of our choosing. ``Ended`` itself holds in any case: how the program ended is told by
+the guard, on a pipe that the program has not, or is seen from outside; time, memory and output are measured outside.
 """
 
-from workbook.grading.sandbox.running import run, tiers
+from workbook.errors import NoConsent, NoSandbox
+from workbook.grading.sandbox.running import chosen, run, tiers
+from workbook.grading.sandbox.shown import shown
 from workbook.grading.sandbox.types import Ended, Limits, Tier
 
-__all__ = ["Ended", "Limits", "Tier", "run", "tiers"]
+__all__ = ["Ended", "Limits", "NoConsent", "NoSandbox", "Tier", "chosen", "run", "shown", "tiers"]

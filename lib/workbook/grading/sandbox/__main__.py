@@ -19,17 +19,20 @@ def _asked(question: str) -> bool:
 def _options(words: list[str] | None) -> argparse.Namespace:
     known = "; ".join(f"{t.name}: {'available' if t.available else t.why_not}" for t in tiers())
     parser = argparse.ArgumentParser(
-        prog="python -m workbook.grading.sandbox", description=__doc__, epilog=f"Tiers here: {known}."
+        prog="python -m workbook.grading.sandbox",
+        description=__doc__,
+        epilog=f"What stands after -- goes to the program. Tiers here: {known}.",
     )
     parser.add_argument("program", type=Path, help="a Python program")
-    parser.add_argument("args", nargs="*", help="its arguments, after --")
     parser.add_argument("--yes", action="store_true", help="agree that it is run")
     parser.add_argument("--tier", help="the tier to use; the strongest without")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds until it is ended (30)")
     parser.add_argument("--memory", type=int, default=1024, metavar="MB", help="most memory (1024)")
     parser.add_argument("--python", type=Path, help="the Python that runs it; this one without")
     parser.add_argument("--display", action="store_true", help="give it a screen that nobody sees")
-    return parser.parse_args(words)
+    words = sys.argv[1:] if words is None else words
+    ours = words[: words.index("--")] if "--" in words else words
+    return parser.parse_args(ours, argparse.Namespace(args=words[len(ours) + 1 :]))
 
 
 def line(ended: Ended) -> str:
@@ -43,7 +46,7 @@ def line(ended: Ended) -> str:
         "harness": "It did not run: the sandbox failed",
     }[ended.how]
     why = f" ({shown(ended.why)})" if ended.why else ""
-    names = ", ".join(f"{ascii(name)} ({len(content)} bytes)" for name, content in sorted(ended.files.items()))
+    names = ", ".join(f"{name!a} ({len(content)} bytes)" for name, content in sorted(ended.files.items()))
     left = f" Left: {names}." if names else ""
     cut = f" Not kept: {'; '.join(ended.refused[:3]) or 'the rest of its output'}." if ended.cut else ""
     return f"{said}{why} after {ended.seconds:.1f} s, in the tier {ended.tier}.{left}{cut}"

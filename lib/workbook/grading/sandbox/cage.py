@@ -46,7 +46,8 @@ class Cage:
     counted: bool  # its first process is named on {status}, and all of its processes are below that
     sweeps: bool  # the guard ends what the program leaves; else the tier does
     mark: str = ""  # an environment entry by which what it leaves can be found
-    python: str = ""  # in there, where it differs
+    pidfile: Path | None = None  # where the first process is named instead
+    renumbers: bool = False  # descriptors become 3, 4, 5, …; the words {given} and {count} say which and how many
     remove: Callable[[], None] = field(default=lambda: None)
 
 

@@ -7,12 +7,9 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from workbook.grading.sandbox.streams import Reader, Writer
-
-if TYPE_CHECKING:
-    from workbook.grading.sandbox.supervise import Task
+from workbook.grading.sandbox.task import Task
 
 LONGEST_LINE = 4096
 

@@ -49,8 +49,11 @@ def put(folder: Path, files: Mapping[str, bytes]) -> None:
         if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\\" in name or ":" in name:
             raise NoSandbox(f"{name!r} is no name for a file in the program's folder.")
         path = folder.joinpath(*pure.parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for above in reversed(path.relative_to(folder).parents[:-1]):
+            (folder / above).mkdir(exist_ok=True)
+            (folder / above).chmod(0o777)  # a container may run as another user; nobody else reaches the folder
         path.write_bytes(content)
+        path.chmod(0o666)
 
 
 def collect(folder: Path, limits: Limits) -> Left:

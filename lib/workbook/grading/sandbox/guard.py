@@ -114,9 +114,11 @@ def children() -> list[int] | None:
 def waited(child: int, control: int, wake: int) -> int | None:
     """The child's wait status; None when the other side of ``control`` is gone or asks to stop."""
     while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
+        pid, status = os.waitpid(-1, os.WNOHANG)  # orphans come here too
+        if pid == child:
             return status
+        if pid:
+            continue
         ready = select.select([control, wake], [], [])[0]
         if control in ready:
             return None

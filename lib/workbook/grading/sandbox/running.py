@@ -7,24 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from workbook.errors import NoConsent, NoSandbox
-from workbook.grading.sandbox import bubblewrap, limits
+from workbook.grading.sandbox import bubblewrap, container, job, limits, macos
 from workbook.grading.sandbox import display as screens
 from workbook.grading.sandbox.cage import Cage, Screen, Wanted
 from workbook.grading.sandbox.interpreter import interpreter
-from workbook.grading.sandbox.supervise import Task, supervise
+from workbook.grading.sandbox.supervise import supervise
+from workbook.grading.sandbox.task import Task
 from workbook.grading.sandbox.types import Ended, Limits, Tier
 
 PROGRAM = "program.py"
 LONGEST_PROGRAM = 4 << 20
-TIERS: tuple[tuple[Callable[[], Tier], Callable[[Wanted], Cage]], ...] = (
+CAGES: tuple[tuple[Callable[[], Tier], Callable[[Wanted], Cage]], ...] = (
+    (container.tier, container.prepare),
     (bubblewrap.tier, bubblewrap.prepare),
+    (macos.tier, macos.prepare),
     (limits.tier, limits.prepare),
 )
 
 
 def tiers() -> tuple[Tier, ...]:
     """The tiers of this machine, strongest first, available or not."""
-    return tuple(tier() for tier, _ in TIERS)
+    return (*(tier() for tier, _ in CAGES), job.tier())
 
 
 def chosen(name: str | None = None, *, weak: bool = False) -> Tier:
@@ -102,7 +105,11 @@ def run(
     # -I leaves the program's own folder off the path; with modules of its own it gets that folder, and no more.
     flags = ("-E", "-s") if any(name.endswith(".py") for name in files) else ("-I",)
     task = Task((*flags, "-B", PROGRAM, *args), {**files, PROGRAM: text}, stdin, tuple(keys), pty, secret, bounds)
-    prepare = next(prepare for known, prepare in TIERS if known().name == picked.name)
+    if picked.name == job.NAME:
+        if display or pty:
+            raise NoSandbox("there is no private screen and no pseudo-terminal on Windows.")
+        return job.supervise(str(using.path), task)
+    prepare = next(prepare for known, prepare in CAGES if known().name == picked.name)
     with screens.display(not picked.weak) if display else contextlib.nullcontext(Screen()) as screen:
         cage = prepare(Wanted(using, bounds, screen, pty))
         try:

@@ -7,34 +7,21 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbook.grading.sandbox import folder as folders
 from workbook.grading.sandbox import leftovers
 from workbook.grading.sandbox.cage import Cage
 from workbook.grading.sandbox.channels import Channels, opened
-from workbook.grading.sandbox.types import Ended, How, Limits
+from workbook.grading.sandbox.task import Task
+from workbook.grading.sandbox.types import Ended, How
 from workbook.grading.sandbox.watch import Watch
 
 TICK_S = 0.05
 START_S = 20.0
 """For the sandbox itself, before the program begins: its time is counted from there."""
 GUARD = (Path(__file__).with_name("guard.py")).read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One program: its words after the interpreter, its files, what it reads, its limits."""
-
-    command: Sequence[str]
-    files: Mapping[str, bytes]
-    stdin: bytes = b""
-    keys: Sequence[tuple[float, bytes]] = ()
-    pty: bool = False
-    secret: bytes | None = None
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
@@ -81,15 +68,21 @@ def supervise(cage: Cage, python: str, task: Task) -> Ended:
 
 
 def _words(cage: Cage, python: str, task: Task, channels: Channels) -> list[str]:
+    numbers, given = channels.numbers, channels.given
+    if cage.renumbers:
+        numbers = {name: 3 + given.index(fd) if fd >= 0 else fd for name, fd in numbers.items()}
     say = {
-        "command": [cage.python or python, *task.command],
+        "command": [python, *task.command],
         "limits": dict(cage.rlimits),
         "pty": task.pty,
         "reap": cage.sweeps,
-        **channels.numbers,
+        **numbers,
     }
-    words = [word.replace("{status}", str(channels.first)) for word in cage.wrap]
-    return [*words, cage.python or python, "-I", "-S", "-c", GUARD, json.dumps(say)]
+    told = {"{status}": str(channels.first), "{given}": ",".join(map(str, given)), "{count}": str(len(given))}
+    words = list(cage.wrap)
+    for sign, value in told.items():
+        words = [word.replace(sign, value) for word in words]
+    return [*words, python, "-I", "-S", "-c", GUARD, json.dumps(say)]
 
 
 def _ready(cage: Cage, process: subprocess.Popen[bytes], channels: Channels) -> _Run | str:
@@ -99,12 +92,26 @@ def _ready(cage: Cage, process: subprocess.Popen[bytes], channels: Channels) -> 
         process.kill()
         process.wait()
         return "the sandbox did not start"
-    if not cage.counted:
-        assert cage.outside is not None
+    if cage.outside is not None:
         return _Run(process, channels, process.pid, cage.outside)
-    first = int(json.loads(channels.first_process())["child-pid"])
-    fd = os.open(f"/proc/{first}/root{cage.inside}", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        first = int(json.loads(channels.first_process())["child-pid"]) if cage.counted else _named(cage.pidfile)
+        fd = os.open(f"/proc/{first}/root{cage.inside}", os.O_RDONLY | os.O_DIRECTORY)
+    except (OSError, ValueError, KeyError) as error:
+        process.kill()
+        process.wait()
+        return f"the sandbox's folder is not in reach ({type(error).__name__})"
     return _Run(process, channels, first, Path(f"/proc/self/fd/{fd}"), fd, leftovers.Namespace(first))
+
+
+def _named(pidfile: Path | None) -> int:
+    """The process that ``pidfile`` names, once it does."""
+    until = time.monotonic() + 5
+    while pidfile and time.monotonic() < until:
+        with contextlib.suppress(OSError, ValueError):
+            return int(pidfile.read_text())
+        time.sleep(0.01)
+    raise ValueError("no process is named")
 
 
 def _harness(cage: Cage, why: str, channels: Channels) -> Ended:
@@ -169,7 +176,7 @@ def _end(cage: Cage, run: _Run) -> None:
     if run.namespace:
         run.namespace.end()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        run.process.wait(3)
+        run.process.wait(10 if cage.pidfile else 3)  # podman clears up after its container
     if run.process.poll() is None:
         run.process.kill()
     run.process.wait()

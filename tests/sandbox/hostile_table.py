@@ -14,7 +14,7 @@ from hostile_scene import Scene
 
 from workbook.grading.sandbox import Ended
 
-PROGRAMS = Path(__file__).parent / "hostile"
+PROGRAMS = Path(__file__).resolve().parents[1] / "hostile"
 LONG, SHORT = 30.0, 1.0
 """Seconds: for programs that end by themselves, for those that must be ended."""
 
@@ -116,7 +116,7 @@ TABLE = (
     row("kill_caller", "processes", seen=(tried,)),
     row("kill_all", "processes", "exit signal"),
     row("ptrace", "processes", seen=(tried,)),
-    row("kill_guard", "time", "signal", timeout_s=LONG, seen=(tried,)),
+    row("kill_guard", "time", "signal exit", timeout_s=LONG, seen=(tried,)),
     row("stop_guard", "time", "timeout", timeout_s=SHORT, seen=(tried,)),
     row("hold_first", "processes", "timeout", timeout_s=SHORT, seen=(tried,)),
     row("forge_guard", "processes", seen=(code(5), tried)),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MARK = "not-for-programs"
 
 
@@ -113,16 +113,18 @@ class Scene:
                 door.shutdown(socket.SHUT_RDWR)
             door.close()
 
-    def left(self) -> list[str]:
-        """What stayed of the program, in words: processes, folders, mounts, its shared memory."""
+    def left(self, within_s: float = 10) -> list[str]:
+        """What stayed of the program, in words. Mounts of others come and go: those seen now must go in a while."""
         found = [f"a process: {process.pid}" for process in with_token(self.token)]
         found += [f"a folder: {name}" for name in leftover_folders() - self.folders]
-        found += [f"a mount: {line}" for line in mounts() - self.mounts]
         found += [f"a descriptor: {name}" for name in descriptors() if name not in self.descriptors]
         segments = Path("/proc/sysvipc/shm")
         if segments.exists() and str(0x5EED) in segments.read_text().split():
             found.append("a shared segment")
-        return found
+        new, until = mounts() - self.mounts, time.monotonic() + within_s
+        while new & mounts() and time.monotonic() < until:
+            time.sleep(0.05)
+        return found + [f"a mount: {line}" for line in new & mounts()]
 
 
 def with_token(token: str) -> list[psutil.Process]:

@@ -1,0 +1,51 @@
+"""pass@k: the chance that at least one of k answers passes, from n answers of which c passed.
+
+Source: Chen et al., Evaluating Large Language Models Trained on Code, arXiv:2107.03374, section 2.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+from workbook.errors import BadOption
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """1 - C(n-c, k) / C(n, k): the unbiased estimate from ``n`` samples of which ``c`` passed.
+
+    Raises
+    ------
+    BadOption : not 0 <= c <= n, or not 1 <= k <= n: more answers than were drawn say nothing.
+    """
+    _possible(n, c, k)
+    missing = 1.0
+    for i in range(n - c + 1, n + 1):  # C(n-c, k) / C(n, k) as a product: no large numbers
+        missing *= max(0.0, 1.0 - k / i)
+    return 1.0 - missing
+
+
+def interval(n: int, c: int, k: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
+
+    The curve rises with p, so the bounds keep their coverage, which is at least ``confidence``. They are those of
+    drawing k new answers, not k of these n; with few samples they are wide, and that is what few samples know.
+
+    Raises
+    ------
+    BadOption : as ``pass_at_k``; or ``confidence`` is not between 0 and 1.
+    """
+    _possible(n, c, k)
+    if not 0 < confidence < 1:
+        raise BadOption(f"confidence {confidence} is not between 0 and 1.")
+    binomtest = importlib.import_module("scipy.stats").binomtest  # slow to import, and without types
+    bounds = binomtest(c, n).proportion_ci(confidence, method="exact")
+    low, high = (-math.expm1(k * math.log1p(-p)) if p < 1 else 1.0 for p in (float(bounds.low), float(bounds.high)))
+    return low, high
+
+
+def _possible(n: int, c: int, k: int) -> None:
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise BadOption(
+            f"pass@{k} of {n} samples with {c} passed: it needs 0 <= passed <= samples and 1 <= k <= samples."
+        )
