@@ -41,7 +41,7 @@ def mathml(node: nodes.Element, display: str) -> str:
         return f"<code>{html.escape(latex)}</code>"
     made = re.sub(r">\\([{}|])<", r">\1<", made)  # a brace after \Big keeps its backslash
     made = ARROW.sub(r"<mo>\1</mo>", made)
-    made = APPLIED.sub(r'\1<mspace width="0.167em"/>', made)
+    made = APPLIED.sub(r'\g<1><mspace width="0.167em"/>', made)
     if UNKNOWN.search(re.sub(r"<[^>]*>", "", made)):
         logger.warning("formula holds what MathML has no sign for: %s", latex, location=node)
     return made
