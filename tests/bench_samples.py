@@ -62,7 +62,9 @@ class Scripted(Engine):
         for word in ("one ", "two ", "three"):
             time.sleep(self.pace_s)
             yield Piece(text=word)
-        yield Answer("one two three", self.name, self.model, n_prompt=100, n_gen=4, sources={"n_gen": "server"})
+        yield Answer(
+            "one two three", self.name, self.model, thinking="hm", n_prompt=100, n_gen=4, sources={"n_gen": "server"}
+        )
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         return []

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from workbook import ggufs
+from workbook.bench import private
 from workbook.bench.record import Flash, Outcome, Setup
 from workbook.engines import llama, native
 from workbook.engines.types import Answer
@@ -113,7 +114,7 @@ def bare_cells(
         engine_version=f"llama-cpp-python {build.version}",
         engine_build=llama_cpp_build(),
         build_info=build.system_info[:1000] or None,
-        model_name=name[:100],
+        model_name=private.text(name)[:100],
         file_sha256=sha256(model.path),
         model_type=about.architecture,
         quant=about.quant,

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from workbook.bench import prompts
+from workbook.bench import private, prompts
 from workbook.bench.cells import Attempt, llama_cpp_build
 from workbook.bench.record import Outcome, Setup
 from workbook.engines.base import Engine
@@ -137,7 +137,7 @@ def _setup(info: Info) -> Setup:
         engine_version=info.engine_version,
         engine_build=llama_cpp_build() if info.engine == "embedded" else None,
         build_info=info.build_info[:1000] if info.build_info else None,
-        model_name=info.model[:100],
+        model_name=private.text(info.model)[:100],
         file_sha256=digest_or_none if info.engine != "ollama" else None,
         ollama_digest=digest_or_none if info.engine == "ollama" else None,
         model_type=info.model_type,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from workbook.bench import opening
+from workbook.bench import opening, private
 from workbook.bench.here import machine_facts
 from workbook.bench.opening import Found, Skipped
 from workbook.bench.planned import Asked, Run
@@ -59,7 +59,8 @@ def conduct(
                 current = cell.model, stack.enter_context(closing((opens or opening.connected)(engine, cell.model)))
                 base = current[1].context
             try:
-                with opening.opened(current[1], base, cell, plan, run, consent) as work:
+                so_far = replace(run, records=(*run.records, *recorder.records))
+                with opening.opened(current[1], base, cell, plan, so_far, consent) as work:
                     for record in _repeat(recorder, work, left):
                         yield Step(cell, record)
             except Skipped as why:
@@ -86,7 +87,7 @@ def _skip(recorder: Recorder, run: Run, cell: Asked, engine: str, why: str) -> G
         run_id=recorder.run_id, rep_index=0, is_warmup=True, started_at=datetime.now(UTC),
         plan_hash=recorder.plan_hash, cell_hash=cell.hash,
     )  # fmt: skip
-    printable = "".join(c if c.isprintable() else " " for c in why)[:1000] or "no reason given"
+    printable = "".join(c if c.isprintable() else " " for c in private.text(why))[:1000] or "no reason given"
     outcome = Outcome(status="skipped", error=printable)
     record = Record.of(which, opening.skipped_setup(engine, cell), outcome, recorder.facts)
     yield Step(cell, recorder.keep(record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def _count(tokenizer: Any, text: str) -> int:
 def _tokenizer(path: Path) -> Any:
     """The vocabulary alone: no weights are read."""
     try:
-        library = native.library()
-        return library.Llama(str(path), vocab_only=True, verbose=False)
+        found = native.library().Llama(str(path), vocab_only=True, verbose=False)
     except (WorkbookError, ValueError, OSError):
         return None
+    atexit.register(found.close)  # left to the interpreter's end, it fails there with a traceback
+    return found

@@ -10,18 +10,20 @@ second is written last, so that a part without it does not count. Several proces
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbook import paths
-from workbook.bench import columns, marks, parts, record, store
+from workbook.bench import columns, marks, parts, record, store, tables
 from workbook.bench.store import Problem
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 
 PART_RECORDS = 50_000
 MOST_SMALL = 40
-MEMORY_LIMIT = "500MB"
 
 _DAY_S = 24 * 3600
+_MANY = 100
 
 _Seen = tuple[str, int, int]  # a file as it was when it was read: relative path, bytes, time of change
 
@@ -91,11 +93,13 @@ def open_index(folder: Path | None = None) -> Index:
             owners.setdefault(seen, part)
     for seen in wanted:
         problems += owners[seen].files[seen] if seen in owners else ()
-    db = _connection(place)
-    repeated = _tables(db, found, [(owners[seen].parquet, seen[0]) for seen in wanted if seen in owners])
+    db = tables.connection(place)
+    owned = [(owners[seen].parquet, seen[0]) for seen in wanted if seen in owners]
+    count = sum(len(part.files) for part in found)
+    repeated = tables.everything(db, [part.parquet for part in found], owned, count)
     marked = marks.read_all(listed.marks)
     problems += marked.problems
-    _invalid(db, marked.invalid())
+    tables.repetitions(db, marked.invalid())
     return Index(folder, db, tuple(problems), repeated)
 
 
@@ -130,10 +134,14 @@ def _up_to_date(folder: Path, place: Path, wanted: Sequence[_Seen]) -> list[_Par
 
 
 def _sweep(place: Path) -> None:
-    """Remove what was left of parts a day ago: until then another process may still read them."""
+    """Remove what is left over since a day: until then another process may still be at it."""
     for parquet in place.glob("*.parquet"):
         if not parquet.with_suffix(".json").exists() and time.time() - parquet.stat().st_mtime > _DAY_S:
-            parquet.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                parquet.unlink()
+    for scratch in place.glob("tmp*"):  # of a process that was killed
+        if scratch.is_dir() and time.time() - scratch.stat().st_mtime > _DAY_S:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _parts(place: Path) -> list[_Part]:
@@ -155,14 +163,19 @@ def _parts(place: Path) -> list[_Part]:
 
 def _index(folder: Path, place: Path, missing: Sequence[_Seen]) -> Iterator[_Part]:
     """Read these files strictly and keep what passed; a part at most ``PART_RECORDS`` and a file long."""
-    waiting = list(missing)
+    from tqdm import tqdm
+
+    waiting = list(reversed(missing))
+    many = None if len(missing) >= _MANY else True  # None: where a person looks on
+    bar = tqdm(total=len(missing), desc="reading new records, once", unit="file", disable=many)
     while waiting:
         files: dict[_Seen, list[Problem]] = {}
         with tempfile.TemporaryDirectory(dir=place) as scratch:
             accepted, count = Path(scratch) / "accepted", 0
             with accepted.open("w", encoding="utf-8") as out:
                 while waiting and count < PART_RECORDS:
-                    seen = waiting.pop(0)
+                    seen = waiting.pop()
+                    bar.update()
                     read = store.read(folder / seen[0])
                     files[seen] = list(read.problems)
                     name = json.dumps(seen[0])
@@ -170,75 +183,11 @@ def _index(folder: Path, place: Path, missing: Sequence[_Seen]) -> Iterator[_Par
                         out.write(f'{{"file":{name},{item.line()[1:]}\n')
                     count += len(read.records)
             target = place / f"{secrets.token_hex(8)}.parquet"
-            with _connection(Path(scratch)) as db:
+            with tables.connection(Path(scratch)) as db:
                 half = Path(scratch) / "half"
                 db.execute(f"COPY ({columns.from_json(accepted)}) TO '{columns.quoted(half)}' (FORMAT parquet)")
             half.replace(target)
         rows = [[*seen, [[p.file, p.line, p.message, p.cut] for p in found]] for seen, found in files.items()]
         paths.write_whole(target.with_suffix(".json"), json.dumps({"count": count, "files": rows}).encode())
         yield _Part(target, files, count)
-
-
-def _connection(scratch: Path) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    settings: dict[str, Any] = {
-        "memory_limit": MEMORY_LIMIT,
-        "temp_directory": str(scratch / "spill"),
-        "autoinstall_known_extensions": False,
-        "preserve_insertion_order": False,
-    }
-    return duckdb.connect(":memory:", config=settings)
-
-
-def _tables(db: duckdb.DuckDBPyConnection, found: Sequence[_Part], owned: Sequence[tuple[Path, str]]) -> int:
-    """Make the view ``everything``; the number of repetitions that stand in it twice and are left out."""
-    if not owned:
-        db.execute(f"CREATE VIEW everything AS {columns.nothing()}")
-        return 0
-    names = ", ".join(f"'{columns.quoted(part.parquet)}'" for part in found)
-    stored = f"read_parquet([{names}], filename = 'part')"
-    if len(owned) == sum(len(part.files) for part in found):
-        source = f"SELECT * EXCLUDE (part) FROM {stored}"
-    else:
-        db.execute("CREATE TABLE alive AS SELECT unnest(?) AS part, unnest(?) AS file", _columns(owned))
-        source = f"SELECT * EXCLUDE (part) FROM {stored} SEMI JOIN alive USING (part, file)"
-    twice = f"SELECT run_id FROM ({source}) GROUP BY run_id HAVING count(DISTINCT file) > 1"
-    shared = [run_id for (run_id,) in db.execute(twice).fetchall()]
-    if not shared:
-        db.execute(f"CREATE VIEW everything AS {source}")
-        return 0
-    db.execute("CREATE TABLE shared AS SELECT unnest(?) AS run_id", [shared])
-    db.execute("CREATE TABLE places AS SELECT unnest(?) AS file, unnest(?) AS place", _places(owned))
-    key = ", ".join(store.KEY)
-    db.execute(
-        f"CREATE TABLE once AS SELECT * EXCLUDE (place) FROM ({source}) SEMI JOIN shared USING (run_id) "
-        f"JOIN places USING (file) QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY place) = 1"
-    )
-    both = f"FROM ({source}) SEMI JOIN shared USING (run_id)"
-    (all_of_them,) = db.execute(f"SELECT count(*) {both}").fetchone() or (0,)
-    (kept,) = db.execute("SELECT count(*) FROM once").fetchone() or (0,)
-    rest = f"SELECT * FROM ({source}) ANTI JOIN shared USING (run_id)"
-    db.execute(f"CREATE VIEW everything AS {rest} UNION ALL BY NAME SELECT * FROM once")
-    return int(all_of_them) - int(kept)
-
-
-def _columns(owned: Sequence[tuple[Path, str]]) -> list[list[str]]:
-    return [[str(part) for part, _ in owned], [name for _, name in owned]]
-
-
-def _places(owned: Sequence[tuple[Path, str]]) -> list[list[Any]]:
-    return [[name for _, name in owned], list(range(len(owned)))]
-
-
-def _invalid(db: duckdb.DuckDBPyConnection, invalid: dict[str, str]) -> None:
-    """Make the view ``repetitions``: everything, with the reason why a run does not count."""
-    rows = [list(invalid), list(invalid.values())]
-    db.execute(
-        "CREATE TABLE marked AS SELECT unnest(?::VARCHAR[]) AS run_id, unnest(?::VARCHAR[]) AS marked",
-        rows,
-    )
-    db.execute(
-        "CREATE VIEW repetitions AS SELECT * EXCLUDE (marked) REPLACE (coalesce(marked, invalid) AS invalid) "
-        "FROM everything LEFT JOIN marked USING (run_id)"
-    )
+    bar.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +129,21 @@ def shown(board: Board, title: str, say: Say, console: Console | None = None) ->
             live.update(board.table(title), refresh=True)
 
         yield show
+
+
+def grades(records: Sequence[Record]) -> list[str]:
+    """One line for each graded cell: how often each level or result came, warm-ups left out."""
+    found: dict[tuple[str, str, bool | None], Counter[str]] = {}
+    for r in records:
+        if r.task_id and not r.is_warmup and r.status == "ok":
+            passed = None if r.passed is None else "passed" if r.passed else "not passed"
+            result = r.grade or passed or r.grade_outcome or "not graded"
+            found.setdefault((r.model_name, r.task_id, r.thinking), Counter())[result] += 1
+    shown = {None: "", True: ", thinking", False: ", not thinking"}
+    return [
+        f"{model}, {task}{shown[thinking]}: " + ", ".join(f"{n} x {result}" for result, n in sorted(count.items()))
+        for (model, task, thinking), count in found.items()
+    ]
 
 
 def _plain(board: Board, step: Step, say: Say) -> None:

@@ -38,8 +38,10 @@ _NOTED = (
 """Settings that change the speed and have no field of their own: ``build_info`` tells them."""
 
 _DESCRIBED = re.compile(
-    r"(?P<arch>\S+) .*?(?P<quant>[A-Z]+\d\S*(?: - (?:Small|Medium|Large))?|all F32|F16|BF16)(?: \(guessed\))?"
+    r"(?P<arch>\S+) .*?(?P<quant>[A-Z]+\d\S*|all F32)(?: - (?P<mix>[SML])(?:mall|edium|arge)| - [\d.]+ bpw.*| MoE)?(?: \(guessed\))?"
 )
+"""What ``model_type`` says: "llama 8B Q4_K - Medium", "qwen2 1.5B all F32", "phi3 3B IQ4_XS - 4.25 bpw"."""
+
 _FLASH: Mapping[str, Flash] = {"-1": "auto", "0": "off", "1": "on", "false": "off", "true": "on"}
 
 
@@ -112,7 +114,7 @@ def _parsed(text: str) -> list[dict[str, Any]]:
 
 def _setup(row: Mapping[str, Any]) -> Setup:
     described = _DESCRIBED.fullmatch(str(row.get("model_type") or ""))
-    quant = described and re.sub(r" - ([SML]).*", r"_\1", described["quant"]).removeprefix("all ")
+    quant = described and described["quant"].removeprefix("all ") + (f"_{described['mix']}" if described["mix"] else "")
     number, commit = row.get("build_number"), row.get("build_commit")
     noted = [f"{name} {_plain(row[name])}" for name in _NOTED if row.get(name) not in (None, "")]
     return Setup(

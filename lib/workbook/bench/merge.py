@@ -116,7 +116,7 @@ class _Here:
         self.folder = folder
         self.files = {run_id: list(found) for run_id, found in index.open_index(folder).run_files().items()}
         self.known: dict[str, dict[tuple[object, ...], _Line]] = {}
-        self.dropped = {path.stem.rsplit("-", 1)[-1]: path for path in (folder / store.DROPPED).rglob("*.jsonl")}
+        self.dropped = set(index.open_index(folder / store.DROPPED).run_files())
 
     def take(self, path: Path, done: Merged) -> None:
         """Join the records of one file, then its answers and marks. Raises _Conflict."""
@@ -190,7 +190,7 @@ class _Here:
         target, number = plain, 1
         while not lines.create(target, content):
             number += 1
-            target = plain.with_name(f"{plain.stem}-{number}.jsonl")
+            target = plain.with_name(f"{plain.stem}_{number}.jsonl")  # sorts behind the first
         self.files.setdefault(run_id, []).append(target)
         self._known(run_id).update({store.key(line.record): _Line(line.record, paths.shown(target)) for line in new})
 

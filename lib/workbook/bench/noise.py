@@ -47,6 +47,8 @@ def _machine(used: Resources) -> list[str]:
 
 def _figures(o: Outcome) -> list[str]:
     found = []
+    if o.n_cached and o.n_prompt and o.n_cached > o.n_prompt / 2:
+        found.append(f"{o.n_cached} of {o.n_prompt} prompt tokens were cached: no prompt rate to speak of")
     if o.gen_ns and o.stream_ns:
         apart = abs(o.stream_ns - o.gen_ns)
         if apart > max(CLOCKS_SHARE * o.gen_ns, CLOCKS_NS):

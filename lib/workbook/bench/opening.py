@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbook.bench import counts
+from workbook.bench import counts, private
 from workbook.bench.cells import bare_cells
 from workbook.bench.chats import asking
 from workbook.bench.planned import Asked, Run
@@ -171,7 +171,7 @@ def skipped_setup(engine: str, asked: Asked) -> Setup:
         names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
         known |= {name: getattr(s, name) for name in names}
         known |= {"thinking": asked.thinking, "unique_prefix": asked.unique_prefix, "prompt_sha256": asked.text.sha256}
-    return Setup(method=method, prompt_id=asked.prompt_id, engine=engine, model_name=asked.model, **known)
+    return Setup(method=method, prompt_id=asked.prompt_id, engine=engine, model_name=private.text(asked.model), **known)
 
 
 def pull(model: str, host: str | None = None) -> str | None:
@@ -183,7 +183,7 @@ def pull(model: str, host: str | None = None) -> str | None:
         for _ in ollama.Client(host).pull(model, stream=True):
             pass
     except (ollama.ResponseError, ConnectionError, httpx.HTTPError) as error:
-        return f"not pulled: {' '.join(str(error).split())[:200]}"
+        return private.text(f"not pulled: {' '.join(str(error).split())[:200]}")
     except WorkbookError as error:
         return str(error)
     return None

@@ -143,8 +143,11 @@ def load(path: Path) -> Plan:
 
 def _first(read: yamlfile.Read, error: ValidationError) -> BadPlan:
     """The first thing wrong, in one line, where it stands."""
-    found = error.errors(include_url=False, include_context=True)[0]
+    # An unknown key first: what is missing is often what it should have been.
+    found = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     place, kind = found["loc"], found["type"]
+    if len(place) > 1 and place[1] == 0 and place[:2] not in read.marks:
+        place = (place[0], *place[2:])  # one value, written without the list around it
     if kind == "extra_forbidden":
         return read.refusal(place, f"unknown key {place[-1]!r}. {_near(str(place[-1]), _keys(place))}", key=True)
     if kind == "missing":

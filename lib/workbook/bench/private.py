@@ -20,10 +20,12 @@ BLOT = "[…]"
 _ADDRESS = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)"
 )
+_ADDRESS_6 = re.compile(r"(?<![\w.:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
 _MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)")
 _PUBLIC = ("localhost", "ollama.com", "huggingface.co", "github.com", "openai.com", "openrouter.ai")
+_FEWEST_COLONS = 3  # an address of a machine has more parts than "4::1"
 _VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
 """Fields in which four numbers with dots are a version and no address."""
 
@@ -40,7 +42,7 @@ _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 def text(said: str, addresses: bool = True, names: bool = True) -> str:
     """``said`` with everything personal blotted out.
 
-    ``addresses`` False leaves numbers with dots alone. ``names`` False leaves alone what only this machine knows to be
+    ``addresses`` False leaves four numbers with dots alone. ``names`` False leaves alone what only this machine knows to be
     personal (its names, folders, keys), so that the same text comes out alike on every machine.
     """
     return _blotted(said, _rules(names), addresses)
@@ -73,7 +75,7 @@ def _rules(names: bool) -> list[_Rule]:
 def _blotted(said: str, rules: list[_Rule], addresses: bool) -> str:
     for pattern, instead in rules:
         said = pattern.sub(instead, said)
-    return _ADDRESS.sub(_without_address, said) if addresses else said
+    return (_ADDRESS if addresses else _ADDRESS_6).sub(_without_address, said)
 
 
 def _clean(name: str, value: Any, rules: list[_Rule]) -> Any:
@@ -98,5 +100,7 @@ def _without_address(found: re.Match[str]) -> str:
     try:
         address = ipaddress.ip_address(found.group())
     except ValueError:  # a time, a version
+        return found.group()
+    if address.version == 6 and found.group().count(":") < _FEWEST_COLONS:  # a ratio, a name of C++
         return found.group()
     return found.group() if str(address) in leaks.LOOPBACK else BLOT

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import workbook
 from workbook import paths
-from workbook.bench import counts, noise, prompts, store
+from workbook.bench import counts, noise, private, prompts, store
 from workbook.bench.cells import Attempt, Cell
 from workbook.bench.gpulog import GpuLog
 from workbook.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Status, Task
@@ -97,6 +97,7 @@ class Recorder:
 
     def keep(self, record: Record) -> Record:
         """Append it; when this returns it is on the disk."""
+        record = private.cleaned(record)  # as the store does
         store.append(self.path, record)
         self.records.append(record)
         return record
@@ -172,8 +173,5 @@ def status_of(error: Exception) -> Status:
 
 def one_line(error: Exception) -> str:
     """An error as a record may keep it: printable, without this machine's folders."""
-    text = f"{type(error).__name__}: {error}"
-    for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
-        for written in (str(folder), str(folder).replace("\\", "\\\\")):  # an OSError doubles Windows' slashes
-            text = text.replace(written, sign)
+    text = private.text(f"{type(error).__name__}: {error}")
     return "".join(c if c.isprintable() else " " for c in text)[:1000]

@@ -82,6 +82,8 @@ def export(index: Index, target: Path, where: Mapping[str, str] | None = None) -
     spreadsheet would take for a formula gets an apostrophe in front.
     Raises BadOption: another kind of file, one that is there already, or a folder that cannot be written.
     """
+    import duckdb
+
     condition, values = _where(where or {}, ())
     kind = target.suffix.lower()
     if kind not in (".csv", ".parquet"):
@@ -92,15 +94,16 @@ def export(index: Index, target: Path, where: Mapping[str, str] | None = None) -
     order = "host, started_at, run_id, config_hash, rep_index"
     query = f"SELECT {wanted} FROM repetitions WHERE {condition} ORDER BY {order}"
     half = target.with_name(f".new-{secrets.token_hex(4)}")
+    if not target.parent.is_dir():
+        raise BadOption(f"{paths.shown(target)} cannot be written: there is no such folder.")
     how = "(FORMAT csv, HEADER)" if kind == ".csv" else "(FORMAT parquet, COMPRESSION zstd)"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half.touch(exist_ok=False)
         found = index.db.execute(f"COPY ({query}) TO '{columns.quoted(half)}' {how}", values).fetchone()
         if not lines.place(half, target):
             raise BadOption(f"{paths.shown(target)} is there already, and is not overwritten. Give another name.")
-    except OSError as error:
-        raise BadOption(f"{paths.shown(target)} cannot be written ({error.strerror}).") from None
+    except (OSError, duckdb.IOException) as error:
+        why = error.strerror if isinstance(error, OSError) else "the system refuses it"
+        raise BadOption(f"{paths.shown(target)} cannot be written ({why}).") from None
     finally:
         half.unlink(missing_ok=True)
     return int(found[0]) if found else 0

@@ -49,7 +49,7 @@ def run_plan(path: Path, wishes: Wishes) -> None:
         cells = _estimated(plan, asked, run, records, have, engine, probing=not wishes.dry_run)
         board = live.Board(cells, run, plan.repetitions, have)
         say(
-            f"Plan {plan.name} ({named}) on {engine}, {len(asked)} cells of {plan.repetitions} repetitions and a warm-up."
+            f"Plan {plan.name} ({named}) on {engine}, {len(asked)} cells, {plan.repetitions} times each after a warm-up."
         )
         if before:
             say(f"It goes on where it stopped: {len(run.records)} records in {paths.shown(run.path)}")
@@ -83,7 +83,8 @@ def _conduct(
 
 def _summary(records: tuple[Record, ...], notes: list[str]) -> str:
     done = [r for r in records if r.status != "skipped"]
-    return "\n".join([stats.table(done), *(f"! {line}" for line in (*notes, *stats.all_doubts(done)))])
+    doubts = [f"! {line}" for line in (*notes, *stats.all_doubts(done))]
+    return "\n".join([stats.table(done), *live.grades(done), *doubts])
 
 
 def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Found]:
@@ -92,7 +93,7 @@ def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Fo
     if not missing or wishes.dry_run:
         return have
     agreed = wishes.pull
-    if agreed is None and sys.stdin.isatty() and sys.stdout.isatty():
+    if agreed is None and _on_a_terminal():
         agreed = typer.confirm(f"Ollama has not: {', '.join(missing)}. Let it download them now?")
     if not agreed:
         return have
@@ -102,6 +103,10 @@ def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Fo
         found = opening.look_up(engine, model)
         have = have | {model: replace(found, why_not=f"{found.why_not} ({failed})") if failed else found}
     return have
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _estimated(

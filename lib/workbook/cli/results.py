@@ -129,9 +129,10 @@ def results_import(
     folder: Folder = None,
 ) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
-    from workbook.bench import llamabench, merge
+    from workbook.bench import here, llamabench, merge
 
-    done = merge.add(llamabench.records(file, host), file, folder)
+    alias = None if host is None else here.host_alias(host)
+    done = merge.add(llamabench.records(file, alias), file, folder)
     say(str(done))
     raise typer.Exit(1 if done.refused else 0)
 

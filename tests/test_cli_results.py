@@ -1,0 +1,165 @@
+"""``workbook results``: every command by its name, and every mistake in one line."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+from bench_samples import run, sample
+from click.testing import Result
+from typer.testing import CliRunner
+
+from workbook.bench import store
+from workbook.cli import app
+
+ONE, TWO = "abc" * 4, "abd" * 4
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    for run_id, factor in ((ONE, 1), (TWO, 2)):
+        for record in run([factor * rate for rate in (100.0, 101, 99, 100, 100)], run_id=run_id):
+            store.append(store.run_file(folder, "example", record.started_at, run_id), record)
+    return folder
+
+
+def call(folder: Path, *words: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["results", *words, "--folder", str(folder)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_drop_moves_everything_of_a_run_aside_and_restore_brings_it_back(results: Path) -> None:
+    file = next(results.rglob(f"*{ONE}.jsonl"))
+    file.with_suffix(".answers").mkdir()
+    (file.with_suffix(".answers") / "a.md").write_text("x")
+    call(results, "mark", ONE, "--invalid", "slept")
+    before = {p.relative_to(results): p.read_bytes() for p in results.rglob("*") if p.is_file()}
+    said = call(results, "drop", ONE[:3]).stdout
+    assert f"workbook results restore {ONE}" in said
+    assert sorted(p.parts[0] for p in (q.relative_to(results) for q in results.rglob("*.jsonl"))) == [
+        "dropped",
+        "example",
+    ]
+    assert ONE not in call(results, "list").stdout
+    assert "no dropped runs" in call(results, "restore", TWO, code=1).output
+    assert ONE in call(results, "restore", ONE[:4]).stdout
+    assert {p.relative_to(results): p.read_bytes() for p in results.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_in_several_files_is_dropped_as_a_whole(results: Path) -> None:
+    store.append(results / "example" / "more.jsonl", sample(run_id=ONE, rep_index=9))
+    call(results, "drop", ONE)
+    assert len(list((results / "dropped").rglob("*.jsonl"))) == 2
+    call(results, "restore", ONE)
+    assert len(store.load(results).records) == 11
+
+
+def test_what_is_in_the_way_stops_a_drop_and_nothing_is_moved(results: Path) -> None:
+    file = next(results.rglob(f"*{ONE}.jsonl"))
+    aside = results / "dropped" / "example" / file.name
+    aside.parent.mkdir(parents=True)
+    aside.write_text("mine")
+    assert "is there already" in call(results, "drop", ONE, code=1).output
+    assert (file.exists(), aside.read_text()) == (True, "mine")
+
+
+def test_a_file_of_several_runs_is_not_dropped(results: Path) -> None:
+    file = next(results.rglob(f"*{ONE}.jsonl"))
+    store.append(file, sample(run_id="f" * 12))
+    assert "holds 1 other runs" in call(results, "drop", ONE, code=1).output
+    assert file.exists()
+
+
+def test_marks_are_shown_and_taken_back(results: Path) -> None:
+    assert "10" in call(results, "summary").stdout
+    assert "is marked invalid: the laptop slept" in call(results, "mark", ONE, "--invalid", "the laptop slept").stdout
+    assert "INVALID: the laptop slept" in call(results, "list").stdout
+    assert "INVALID: the laptop slept" in call(results, "show", ONE).stdout
+    table = call(results, "summary", "--by", "host").stdout.splitlines()
+    assert [line.split()[table[0].split().index("n")] for line in table[1:]] == ["5", "5", "5"]
+    assert "no repetition that counts" in call(results, "compare", ONE, TWO, code=1).output
+    call(results, "mark", ONE, "--valid", "it was another one")
+    assert "INVALID" not in call(results, "list").stdout
+    assert len(next(results.rglob("*.marks")).read_text().splitlines()) == 2, "only ever appended to"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("show", "zzz"), "no runs begin with 'zzz'"), (("show", "ab"), f"2 runs begin with 'ab': {ONE}, {TWO}"),
+        (("drop", "ab"), "Give more of the id"), (("drop", "zz"), "workbook results list"), (("mark", "ab", "--invalid", "x"), "2 runs"),
+        (("mark", ONE), "give a reason"), (("mark", ONE, "--invalid", "x", "--valid", "y"), "give a reason"),
+        (("mark", ONE, "--invalid", "  "), "one line of text"), (("mark", ONE, "--invalid", "a\nb"), "one line of text"),
+        (("mark", ONE, "--invalid", "x" * 2000), "one line of text"), (("compare", "x", "y"), "not both a run"),
+        (("compare", ONE, TWO, "--where", "x"), "FIELD=VALUE"), (("compare", ONE, TWO, "--where", "x=1"), "no field 'x'"),
+        (("summary", "--by", "x"), "no field 'x'"), (("summary", "--where", "=1"), "FIELD=VALUE"), (("merge", "/nowhere/x"), "there is no"),
+        (("import", "/nowhere/x"), "is no file"), (("import", str(FIXTURES)), "is no file"), (("export", "x.txt"), "ends in .csv"),
+        (("import", str(FIXTURES / "llama-bench" / "smollm2.json"), "--host", "a b"), "host="),
+        (("import", str(FIXTURES / "llama-bench" / "smollm2.json"), "--host", "dropped"), "host="),
+        (("export", "/nowhere/x.csv"), "no such folder"), (("restore", ONE), "no dropped runs"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_one_line(results: Path, words: tuple[str, ...], says: str) -> None:
+    result = call(results, *words, code=1)
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "check", "summary", "show x", "drop x", "restore x", "compare x y", "mark x --invalid y"]
+)
+def test_a_file_where_the_folder_should_be(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("x")
+    result = call(tmp_path / "file", *command.split(), code=1)
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "file" in result.stderr or "no dropped runs" in result.stderr
+
+
+def test_compare_export_merge_and_import(results: Path, tmp_path: Path) -> None:
+    assert "B faster" in call(results, "compare", ONE, TWO).stdout
+    other = tmp_path / "other"
+    assert "added: 2 runs, 10 repetitions" in call(other, "merge", str(results)).stdout
+    assert "there already: 10 repetitions" in call(other, "merge", str(results), str(results)).stdout.replace(
+        "20", "10"
+    )
+    assert (
+        "18 repetitions"
+        in call(other, "import", str(FIXTURES / "llama-bench" / "smollm2.json"), "--host", "lab-1").stdout
+    )
+    assert "lab-1" in call(other, "summary").stdout
+    target = tmp_path / "out.csv"
+    assert "28 repetitions in" in call(other, "export", str(target)).stdout
+    assert len(list(csv.DictReader(target.open(encoding="utf-8", newline="")))) == 28
+    (results / "bad.jsonl").write_text("{}\n")
+    result = call(other, "merge", str(results), code=1)
+    assert "bad.jsonl:1: not a record" in result.stdout
+
+
+def test_the_summary_says_how_many_lines_it_leaves_out(results: Path) -> None:
+    assert "left out" not in call(results, "summary").stdout
+    (results / "bad.jsonl").write_text("{}\nx\n")
+    assert "2 lines are left out: workbook results check" in call(results, "summary").stdout
+    assert call(results, "check", code=1).stdout.splitlines()[-1].endswith("2 problems.")
+
+
+def test_a_report_of_an_empty_folder(tmp_path: Path) -> None:
+    assert "No repetition fits." in call(tmp_path, "summary").stdout
+    assert "No records yet" in call(tmp_path, "list").stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder without a right to read is something else there")
+def test_the_help_names_every_command() -> None:
+    told = CliRunner().invoke(app, ["results", "--help"]).output
+    for name in ("list", "show", "check", "summary", "compare", "merge", "import", "export", "drop", "restore", "mark"):
+        assert f" {name} " in told
