@@ -15,9 +15,8 @@ from sphinx.util.math import get_node_equation_number
 logger = logging.getLogger(__name__)
 
 ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|align\*?|gather\*?|gathered|multline\*?)\}")
-APPLIED = re.compile(
-    r"(<mi>(?:sin|cos|tan|exp|ln|log|max|min)</mi>)(?=<m(?!o|space))"
-)  # a function, no bracket after it
+NAMED = "<mi>(?:sin|cos|tan|exp|ln|log)</mi>"  # functions: a thin space before and after, unless a sign stands there
+APPLIED, APPLYING = re.compile(rf"({NAMED})(?=<m(?!o|space))"), re.compile(rf"(</(?:mi|msub)>)(?={NAMED})")
 ARROW = re.compile(r"<mi>(&#x0(?:21[9A-F]|27F)[0-9A-F];)</mi>")  # latex2mathml takes some arrows for names
 UNKNOWN = re.compile(r"\\|&(?!#?\w+;)")  # a command left as text, or a column mark outside a table
 
@@ -41,7 +40,8 @@ def mathml(node: nodes.Element, display: str) -> str:
         return f"<code>{html.escape(latex)}</code>"
     made = re.sub(r">\\([{}|])<", r">\1<", made)  # a brace after \Big keeps its backslash
     made = ARROW.sub(r"<mo>\1</mo>", made)
-    made = APPLIED.sub(r'\1<mspace width="0.167em"/>', made)
+    for place in (APPLIED, APPLYING):
+        made = place.sub(r'\1<mspace width="0.167em"/>', made)
     if UNKNOWN.search(re.sub(r"<[^>]*>", "", made)):
         logger.warning("formula holds what MathML has no sign for: %s", latex, location=node)
     return made

@@ -54,7 +54,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
-// Tables: numbers stand under their heading, at the right; a column of prose keeps a width at which it can be read.
+// In tables of data, numbers and their heading stand at the right.
 document.addEventListener("DOMContentLoaded", () => {
   const number = /^([-+]?[\d.,]+(e[-+]?\d+)?|NaN|-?inf|-)$/;
   document.querySelectorAll(".cell_output table.dataframe").forEach((table) => {
@@ -66,10 +66,26 @@ document.addEventListener("DOMContentLoaded", () => {
       cells.forEach((cell) => cell.classList.toggle("wb-number", numbers));
     });
   });
-  document.querySelectorAll("main td").forEach((cell) => {
-    cell.classList.toggle("wb-long", cell.textContent.trim().length > 40);
-  });
 });
+
+// On a phone a column of prose may be squeezed to a word a line: then it gets a width at which it can be read.
+(() => {
+  const TALL = 9; // lines
+
+  function widen() {
+    const cells = [...document.querySelectorAll("main td")].filter((cell) => cell.textContent.length > 40);
+    cells.forEach((cell) => cell.classList.remove("wb-long"));
+    const tall = cells.filter((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return range.getBoundingClientRect().height > TALL * parseFloat(getComputedStyle(cell).lineHeight);
+    });
+    tall.forEach((cell) => cell.classList.add("wb-long"));
+  }
+
+  window.addEventListener("load", widen);
+  window.addEventListener("resize", widen);
+})();
 
 // Whatever scrolls sideways can be reached and scrolled by keyboard.
 (() => {
