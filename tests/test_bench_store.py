@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bench_samples import sample
 
-from workbook.bench import store
+from workbook.bench import marks, store
 
 
 def write(path: Path, n: int = 3) -> bytes:
@@ -101,3 +101,41 @@ def test_a_repetition_copied_into_two_files_counts_once(tmp_path: Path) -> None:
     loaded = store.load(tmp_path)
     assert len(loaded.records) == 3
     assert [(p.file, p.line) for p in loaded.problems] == [("b.jsonl", 1)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_frozen_lines_of_every_version_are_read(version: int) -> None:
+    """The files in fixtures/records never change: what was recorded with an earlier workbook is read by every later one."""
+    path = Path(__file__).parent / "fixtures" / "records" / f"v{version}.jsonl"
+    written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    loaded = store.read(path)
+    assert (len(loaded.records), loaded.problems) == (len(written), ())
+    assert {row["schema_version"] for row in written} == {version}
+    for record, row in zip(loaded.records, written, strict=True):
+        again = json.loads(record.line())
+        kept = {name: value for name, value in row.items() if name not in ("schema_version", "config_hash")}
+        assert {name: again[name] for name in kept} == kept
+
+
+def test_what_was_dropped_and_links_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "one" / "a.jsonl")
+    write(tmp_path / "dropped" / "one" / "b.jsonl")
+    write(tmp_path / "one" / "dropped" / "c.jsonl", 1)
+    write(tmp_path / ".hidden" / "d.jsonl")
+    assert [path.name for path in store.files(tmp_path).paths] == ["a.jsonl", "c.jsonl"]
+
+
+def test_runs_marked_invalid_stay_and_do_not_count(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl")
+    store.append(tmp_path / "b.jsonl", sample(run_id="f" * 12))
+    marks.add(tmp_path / "b.jsonl", "f" * 12, "slept")
+    loaded = store.load(tmp_path)
+    assert (len(loaded.records), len(loaded.valid), loaded.invalid) == (4, 3, {"f" * 12: "slept"})
+    marks.beside(tmp_path / "b.jsonl").write_bytes(b'{"run_id": 1}\n')
+    assert [problem.message for problem in store.load(tmp_path).problems] == ["not a mark: skipped"]
+
+
+def test_one_repetition_index_of_two_set_ups_is_two_repetitions(tmp_path: Path) -> None:
+    for thinking in (True, False):
+        store.append(tmp_path / "a.jsonl", sample(thinking=thinking))
+    assert len(store.load(tmp_path).records) == 2

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from workbook.bench import store
 from workbook.cli import app
 
-ONE, TWO = "abc" * 4, "abd" * 4
+ONE, TWO = "ab1" * 4, "ab2" * 4
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
