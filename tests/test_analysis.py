@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from bench_samples import run, sample
 
 from workbook import analysis
-from workbook.bench import stats, store
+from workbook.bench import index, marks, stats, store
 from workbook.errors import BadOption, NotComparable
 
 ONE = run([100, 101, 99, 100, 101])
@@ -83,3 +85,32 @@ def test_what_the_command_prints() -> None:
         "10 records of 2 runs can be read; 1 problems.",
     ]
     assert "workbook bench" in analysis.listing(store.Loaded())
+
+
+def test_the_list_from_the_index_says_what_the_strict_reader_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "results"
+    failed = sample(run_id="cccccccccccc", rep_index=9, status="oom", error="no room")
+    skipped = sample(run_id="cccccccccccc", rep_index=10, status="skipped", error="no such model", quant=None)
+    for record in [*ONE, *TWO, failed, skipped, sample(run_id="cccccccccccc", rep_index=0, is_warmup=True)]:
+        store.append(folder / f"{record.run_id}.jsonl", record)
+    marks.add(folder / "a.jsonl", ONE[0].run_id, "slept")
+    with (folder / "bad.jsonl").open("w") as out:
+        out.write("{}\n" + ONE[0].line() + "\n")
+    said = analysis.list_runs(index.open_index(folder))
+    assert said.replace("smollm2:135m, smollm2:135m Q4_1", "smollm2:135m Q4_1, smollm2:135m") == analysis.listing(
+        store.load(folder)
+    )
+    assert "INVALID: slept" in said
+    assert "5 repetitions, 1 failed" in said
+    assert said.splitlines()[-1].startswith("2 lines could not be read")
+    assert analysis.list_runs(index.open_index(tmp_path / "nowhere")) == analysis.listing(store.Loaded())
+
+
+def test_runs_with_their_reasons() -> None:
+    loaded = store.Loaded((*ONE, *TWO), invalid={TWO[0].run_id: "slept"})
+    assert [run.invalid for run in analysis.runs(loaded.records, loaded.invalid)] == [None, "slept"]
+    assert "INVALID: slept" in analysis.show(loaded, "ccc")
+    assert {r.run_id for r in loaded.valid} == {ONE[0].run_id}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from workbook.bench import stats
@@ -14,6 +15,8 @@ from workbook.errors import BadOption, NotComparable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workbook.bench.index import Index
 
 _MACHINE = (
     "host", "cpu_model", "isa_flags", "sockets", "cores", "threads", "cpu_quota",
@@ -119,11 +122,33 @@ class Run:
         first = self.records[0]
         ok = sum(r.status == "ok" and not r.is_warmup for r in self.records)
         failed = sum(r.status not in ("ok", "skipped") for r in self.records)
-        end = f"{ok} repetitions" + (f", {failed} failed" if failed else "")
-        models = _some(dict.fromkeys(f"{r.model_name} {r.quant or ''}".strip() for r in self.records))
-        cells = _some(dict.fromkeys(r.prompt_id for r in self.records))
-        line = f"{self.run_id}  {first.started_at:%Y-%m-%d %H:%M}  {first.host or 'unknown host'}  {models}  {cells}: {end}"
-        return line + (f"  INVALID: {self.invalid}" if self.invalid else "")
+        models = dict.fromkeys(f"{r.model_name} {r.quant or ''}".strip() for r in self.records)
+        cells = dict.fromkeys(r.prompt_id for r in self.records)
+        return _line(self.run_id, first.started_at, first.host, models, cells, ok, failed, self.invalid)
+
+
+def _line(
+    run_id: str, began: datetime, host: str | None, models: Iterable[str], cells: Iterable[str],
+    ok: int, failed: int, invalid: str | None,
+) -> str:  # fmt: skip
+    """One run in one line."""
+    end = f"{ok} repetitions" + (f", {failed} failed" if failed else "") + (f"  INVALID: {invalid}" if invalid else "")
+    return f"{run_id}  {began:%Y-%m-%d %H:%M}  {host or 'unknown host'}  {_some(models)}  {_some(cells)}: {end}"
+
+
+def list_runs(index: Index) -> str:
+    """One line a run, the oldest first, for ``workbook results list``: from the index, at once over many files."""
+    failed = "count(*) FILTER (status NOT IN ('ok', 'skipped'))"
+    models = "list(DISTINCT trim(model_name || ' ' || coalesce(quant, '')) ORDER BY 1)"
+    found = index.db.execute(
+        f"SELECT e.run_id, min(started_at), any_value(host), {models}, list(DISTINCT prompt_id ORDER BY 1), "
+        f"count(*) FILTER (status = 'ok' AND NOT is_warmup), {failed}, any_value(marked) "
+        "FROM everything e LEFT JOIN marked m ON e.run_id = m.run_id GROUP BY e.run_id ORDER BY 2, 1"
+    ).fetchall()
+    told = [_line(*row) for row in found]
+    if index.problems or index.repeated:
+        told.append(f"{len(index.problems) + index.repeated} lines could not be read: workbook results check")
+    return "\n".join(told) or "No records yet. Make some with: workbook bench"
 
 
 def _some(words: Iterable[str], most: int = 6) -> str:

@@ -33,9 +33,9 @@ def _pairs(where: list[str] | None) -> dict[str, str]:
 def results_list(folder: Folder = None) -> None:
     """List the runs, one a line."""
     from workbook import analysis
-    from workbook.bench import store
+    from workbook.bench import index
 
-    say(analysis.listing(store.load(folder)))
+    say(analysis.list_runs(index.open_index(folder)))
 
 
 @results_app.command("show")
