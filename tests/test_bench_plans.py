@@ -52,7 +52,7 @@ def loaded(folder: Path, text: str = GOOD) -> plans.Plan:
     [
         ("name: a\nprompt: [pp8]\n", "2:1", "unknown key 'prompt'. Did you mean prompts"),
         ("name: a\nprompts: [pp8]\nsettings:\n  - max_token: 9\n", "4:5", "unknown key 'max_token'. Did you mean max_tokens"),
-        ("name: a\nprompts: [pp8]\nmodels:\n  - {nam: b}\n", "4:6", "unknown key 'nam'. Did you mean name"),
+        ("name: a\nprompts: [pp8]\nmodels:\n  - {named: b}\n", "4:6", "unknown key 'named'. Did you mean name"),
         ("name: a\nprompts: [pp8]\nrepetitions: 0\n", "3:14", "repetitions 0: input should be greater"),
         ("name: a\nprompts: [pp8]\nrepetitions: five\n", "3:14", "repetitions 'five': input should be a valid integer"),
         ("name: a\nprompts: [pp8]\nrepetitions: true\n", "3:14", "repetitions True"),
@@ -317,6 +317,26 @@ def test_another_set_up_is_not_mixed_into_a_cell(here: Here) -> None:
     with pytest.raises(RunChanged, match=r"engine_version changed since .*--new"):
         here.go()
     assert len(here.all()) == 2
+
+
+def test_another_machines_run_under_the_same_alias_is_not_gone_on_with(here: Here) -> None:
+    here.script = {2: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        here.go()
+    other = FACTS.model_copy(update={"cpu_model": "another processor"})
+    with pytest.raises(RunChanged, match=r"another processor.*--new"):
+        conduct.same_machine(here.run(), other)
+    conduct.same_machine(here.run(), FACTS)
+    conduct.same_machine(planned.new_run(here.folder, "here"), other)
+
+
+def test_an_ollama_that_does_not_tell_what_it_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is not known to be unloaded, and no cached token is taken for computed."""
+    server = Scripted()
+    server.name = "ollama"
+    server.url = "http://127.0.0.1:9"  # type: ignore[attr-defined]
+    assert opening.unload(server) is False
+    assert server.unloaded == 1
 
 
 def test_two_cells_that_come_out_as_one_set_up_are_run_once(tmp_path: Path) -> None:

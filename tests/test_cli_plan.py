@@ -66,9 +66,9 @@ def test_a_run_then_nothing_left_then_anew(tmp_path: Path, there: set[str]) -> N
 
 
 def test_a_mistake_in_the_plan_is_one_line(tmp_path: Path, there: set[str]) -> None:
-    result = call(tmp_path, plan=PLAN.replace("prompts", "promts"))
+    result = call(tmp_path, plan=PLAN.replace("prompts", "promptz"))
     assert result.exit_code == 1
-    assert result.stderr.startswith("BadPlan: tried.yaml:4:1: unknown key 'promts'. Did you mean prompts")
+    assert result.stderr.startswith("BadPlan: tried.yaml:4:1: unknown key 'promptz'. Did you mean prompts")
     assert len(result.stderr.splitlines()) == 1
     there.clear()
     gone = call(tmp_path)

@@ -12,7 +12,7 @@ from workbook.bench.here import machine_facts
 from workbook.bench.opening import Found, Skipped
 from workbook.bench.planned import Asked, Run
 from workbook.bench.plans import Plan
-from workbook.bench.record import Outcome, Record, Repetition
+from workbook.bench.record import MachineFacts, Outcome, Record, Repetition
 from workbook.bench.recorder import Recorder, Work, one_line
 from workbook.engines.base import Engine
 from workbook.errors import RunChanged, ServerNotFound, WorkbookError
@@ -94,5 +94,17 @@ def _skip(recorder: Recorder, run: Run, cell: Asked, engine: str, why: str) -> G
 
 
 def recorder_of(run: Run, host: str, plan_hash: str) -> Recorder:
-    """What appends to the run's file."""
-    return Recorder(run.path, run.run_id, machine_facts(host), plan_hash)
+    """What appends to the run's file. Raises RunChanged when another machine began that run."""
+    facts = machine_facts(host)
+    same_machine(run, facts)
+    return Recorder(run.path, run.run_id, facts, plan_hash)
+
+
+def same_machine(run: Run, facts: MachineFacts) -> None:
+    """Raise RunChanged when the run's records come from another machine of the same alias."""
+    for record in run.records:
+        if (record.cpu_model, record.threads) != (facts.cpu_model, facts.threads):
+            raise RunChanged(
+                f"this run was begun on another machine of the same alias ({record.cpu_model}, here {facts.cpu_model}). "
+                "Give this one another --host, or record it anew with --new."
+            )

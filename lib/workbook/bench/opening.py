@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
+import ollama
 from pydantic import ValidationError
 
 from workbook.bench import counts, private
@@ -22,10 +24,12 @@ from workbook.engines import connect, llama
 from workbook.engines import ollama as ollama_engine
 from workbook.engines.base import Engine
 from workbook.engines.types import Context, Options
-from workbook.errors import ModelNotFound, NoModel, RunChanged, WorkbookError
+from workbook.errors import ModelNotFound, NoModel, RunChanged
 
 _PROBE_S = 0.5
 _UNLOAD_S = 30.0
+_PULL_S = 300.0  # between two words of the server
+_NO_ANSWER = (ollama.ResponseError, ollama.RequestError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
 _IN_PROCESS = ("n_batch", "n_ubatch", "n_gpu_layers", "type_k", "type_v", "flash_attn")
 
 
@@ -128,11 +132,13 @@ def unload(engine: Engine) -> bool:
     engine.unload()
     if engine.name != "ollama":
         return engine.name == "embedded"
-    import ollama
-
     client, began = ollama.Client(getattr(engine, "url", None), timeout=5), time.monotonic()
     while time.monotonic() - began < _UNLOAD_S:  # Ollama answers before the model has gone
-        if engine.model not in {running.model for running in client.ps().models}:
+        try:
+            running = {each.model for each in client.ps().models}
+        except _NO_ANSWER:
+            return False
+        if engine.model not in running:
             return True
         time.sleep(0.05)
     return False
@@ -176,14 +182,9 @@ def skipped_setup(engine: str, asked: Asked) -> Setup:
 
 def pull(model: str, host: str | None = None) -> str | None:
     """Let Ollama fetch the model; None when it has, else why not. Ctrl-C ends it, and Ollama goes on from there later."""
-    import httpx
-    import ollama
-
     try:
-        for _ in ollama.Client(host).pull(model, stream=True):
+        for _ in ollama.Client(host, timeout=_PULL_S).pull(model, stream=True):
             pass
-    except (ollama.ResponseError, ConnectionError, httpx.HTTPError) as error:
+    except _NO_ANSWER as error:
         return private.text(f"not pulled: {' '.join(str(error).split())[:200]}")
-    except WorkbookError as error:
-        return str(error)
     return None
