@@ -230,7 +230,7 @@ def test_report_and_secret(tier):
 
 
 @posix
-@pytest.mark.parametrize("tier", [name for name in TIERS if name != "container"])
+@each
 def test_a_terminal_and_its_keys(tier):
     program = (
         "import curses, sys, os\n"
