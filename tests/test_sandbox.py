@@ -51,7 +51,7 @@ def fake(monkeypatch, *there):
 def test_a_weak_tier_needs_a_second_word(monkeypatch):
     weak = Tier("limits", True, "", frozenset({"memory", "processes"}))
     fake(monkeypatch, Tier("bubblewrap", False, "no bwrap", ALL), weak)
-    with pytest.raises(NoConsent, match="leaves in reach: files, network[.] Install bubblewrap") as said:
+    with pytest.raises(NoConsent, match=r"leaves in reach: files, network\. Install bubblewrap") as said:
         running.chosen()
     assert "\n" not in str(said.value)
     assert running.chosen(weak=True) is running.chosen("limits") is weak
@@ -205,9 +205,9 @@ def test_a_program_alone_imports_nothing_from_its_folder():
 @posix
 def test_packages_are_there_when_asked_for():
     program = "import importlib.util as u; print(bool(u.find_spec('numpy')), bool(u.find_spec('workbook')))"
-    with_them = run(program, TIERS[-2] if "bubblewrap" in TIERS else TIERS[0], packages=True)
+    with_them = run(program, TIERS[0], packages=True)
     assert with_them.stdout.startswith(b"True")
-    if "bubblewrap" in TIERS:
+    if TIERS[0] != "limits":
         assert with_them.stdout == b"True False\n"  # the checkout is not shown
 
 
@@ -230,7 +230,7 @@ def test_report_and_secret(tier):
 
 
 @posix
-@pytest.mark.parametrize("tier", [name for name in TIERS if name != "container"])
+@each
 def test_a_terminal_and_its_keys(tier):
     program = (
         "import curses, sys, os\n"
@@ -379,7 +379,7 @@ def test_what_a_program_leaves_is_counted(tmp_path):
 @posix
 def test_a_folder_goes_away_whatever_it_holds(tmp_path):
     whole = tmp_path / "whole"
-    here, descent = os.getcwd(), 1500
+    here, descent = os.getcwd(), 300
     whole.mkdir()
     try:
         os.chdir(whole)

@@ -2,7 +2,7 @@
 
 import os
 
-for _ in range(3000):
+for _ in range(1200):
     os.mkdir("deep")
     os.chdir("deep")
 with open("bottom", "w") as out:

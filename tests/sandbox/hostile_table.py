@@ -146,6 +146,7 @@ TABLE = (
     row("stop_self", "time", "timeout", timeout_s=SHORT),
     row("read_forever", "time", seen=(tried,)),
     row("daemon", "time", seen=(tried,)),
+    row("outlive", "processes time", "signal exit", seen=(tried,)),
     row("daemon_holds", "time", seen=(tried,)),
     # What it leaves
     row("symlinks", "output", seen=(tried, nothing_kept, refused(8))),

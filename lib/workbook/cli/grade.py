@@ -10,7 +10,7 @@ import typer
 
 from workbook import paths
 from workbook.cli.shared import one_line, say
-from workbook.errors import BadOption, NoConsent
+from workbook.errors import BadOption
 
 if TYPE_CHECKING:
     from workbook.grading import Grade
@@ -61,15 +61,13 @@ def _task_of(path: Path) -> Task:
 
 
 def _agreed(yes: bool, needed: bool) -> bool:
-    """The user's yes, asked for once; nothing is run without one."""
-    if yes or not needed:
-        return yes
-    if not sys.stdin.isatty():
-        raise NoConsent("this runs a program that a model wrote. Agree to it with --yes.")
-    say("This runs programs that a model wrote, contained: without network, with limits, in a folder of their own.")
-    if not typer.confirm("Run them?", default=False):
-        raise NoConsent("nothing was run.")
-    return True
+    """The user's yes, asked for once and kept; nothing is run without one."""
+    from workbook.grading.sandbox import consent
+
+    if not needed:
+        return False
+    ask = (lambda question: typer.confirm(question, default=False)) if sys.stdin.isatty() else None
+    return consent.agreed(yes, ask)
 
 
 def _graded(path: Path, one: Task, consent: bool, python: Path | None, tier: str | None) -> Grade:

@@ -25,13 +25,14 @@ from typing import Literal
 Outcome = Literal["one block", "several blocks", "no fence", "none", "truncated"]
 
 LONGEST = 400_000  # characters of an answer that are read: ten times the longest program a model writes
-_TRIES = 200  # parses of an answer without fences
+_BUDGET = 2_000_000  # characters that are parsed in search of code without fences
 _PYTHON = {"", "python", "python3", "py", "py3", "python2", "pygame", "turtle", "ipython", "code"}
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$")
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _OPENS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
-_CLOSES = re.compile(r"^.*?</think(?:ing)?>[ \t]*$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
+_CLOSES = re.compile(r"</think(?:ing)?>[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,15 @@ def without_thinking(text: str) -> tuple[str, bool]:
 
     A template may open the thinking itself: then only its end stands in the answer, and all before it goes.
     """
-    text = _THOUGHT.sub("", text)
+    opens = _THINKS.search(text)
+    while opens and (closes := _THOUGHT.search(text, opens.end())):
+        text = text[: opens.start()] + text[closes.end() :]
+        opens = _THINKS.search(text, opens.start())
     opened = _OPENS.search(text)
     if opened:
         return text[: opened.start()], True
-    return _CLOSES.sub("", text, count=1), False
+    closed = _CLOSES.search(text)
+    return text[closed.end() :] if closed else text, False
 
 
 def parsed(code: str) -> ast.Module | None:
@@ -191,12 +196,12 @@ def _unfenced(text: str) -> str | None:
     text = textwrap.dedent(text).strip("\n") + "\n"
     lines = text.split("\n")
     starts = [0] + [i for i, line in enumerate(lines) if i and _BEGINS.match(line.strip())]
-    tries = 0
+    spent = 0
     for start in starts:
         end = len(lines)
-        while end > start and tries < _TRIES:
-            tries += 1
+        while end > start and spent < _BUDGET:
             code = textwrap.dedent("\n".join(lines[start:end])).strip("\n") + "\n"
+            spent += len(code)
             tree, broken_at = parsed(code), _broken_line(code)
             if tree is not None:
                 if _does_something(tree):

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from workbook.errors import NoSandbox
 from workbook.grading.extract import parsed
 from workbook.grading.plays import Play, Seen, play
+from workbook.grading.sandbox.running import chosen
 from workbook.grading.sources import TOOLKITS, UNPLAYABLE, no_driver, syntax, toolkit_of, unseeded
 from workbook.grading.types import Mark, Result
 
@@ -73,7 +75,11 @@ def judge(code: str | None, *, consent: bool, python: Path | None = None, tier: 
     games = _Games(
         lambda kind, seed: play(code, toolkit or "none", kind, seed, consent=consent, python=python, tier=tier)
     )
-    _play(games, verdict, toolkit, unseeded(tree))
+    try:
+        _play(games, verdict, toolkit, unseeded(tree))
+    except NoSandbox as error:
+        chosen(tier)  # no tier at all is the caller's matter; no screen for windows is this program's
+        verdict.outcome, verdict.reasons = "ungraded", [str(error)]
     return verdict
 
 

@@ -35,19 +35,27 @@ def known(toolkit: str | None = None) -> tuple[Known, ...]:
     return tuple(Known(path, path.parent.name, path.name[:2]) for path in files)
 
 
-def misjudged(
-    programs: tuple[Known, ...], *, consent: bool, python: Path | None = None, tier: str | None = None
-) -> list[str]:
-    """Grade known programs; what came out wrong, in words. What cannot be graded here is not misjudged."""
-    wrong = []
+@dataclass(frozen=True)
+class Tried:
+    """What grading known programs gave: those misjudged, in words, and how many could be graded here at all."""
+
+    wrong: tuple[str, ...]
+    graded: int
+
+
+def tried(programs: tuple[Known, ...], *, consent: bool, python: Path | None = None, tier: str | None = None) -> Tried:
+    """Grade known programs. What cannot be graded here is not misjudged."""
+    wrong, graded = [], 0
     for one in programs:
         code = one.path.read_text(encoding="utf-8")
         verdict = levels.judge(code, consent=consent, python=python, tier=tier)
+        graded += verdict.outcome == "graded"
+        name, why = f"{one.toolkit}/{one.path.stem}", "; ".join(verdict.reasons)
         if verdict.outcome == "graded" and verdict.level != one.level:
-            wrong.append(f"{one.toolkit}/{one.path.stem} came out as {verdict.level} ({'; '.join(verdict.reasons)})")
+            wrong.append(f"{name} came out as {verdict.level} ({why})")
         elif verdict.outcome == "harness_error":
-            wrong.append(f"{one.toolkit}/{one.path.stem}: {'; '.join(verdict.reasons)}")
-    return wrong
+            wrong.append(f"{name}: {why}")
+    return Tried(tuple(wrong), graded)
 
 
 def trusted(toolkit: str, version: str, *, consent: bool, python: Path | None = None, tier: str | None = None) -> None:
@@ -65,12 +73,14 @@ def trusted(toolkit: str, version: str, *, consent: bool, python: Path | None = 
         pass
     stems = _QUICK.get(toolkit, _QUICK_ELSE)
     programs = tuple(one for one in known(toolkit) if one.path.stem in stems)
-    wrong = misjudged(programs, consent=consent, python=python, tier=tier)
+    result = tried(programs, consent=consent, python=python, tier=tier)
+    wrong = list(result.wrong)
     if len(programs) < len(stems):
         wrong.append(f"data/snakes/{toolkit} lacks {' or '.join(stems)}")
     if wrong:
         raise NotTrusted(f"nothing is graded: a program of known level was misjudged: {'; '.join(wrong)}")
-    paths.write_whole(note, json.dumps({"trusted": True}).encode())
+    if result.graded == len(programs):
+        paths.write_whole(note, json.dumps({"trusted": True}).encode())
 
 
 def _key(toolkit: str, version: str, python: Path | None, tier: str | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import platform
 import shutil
 import subprocess
 import sys
@@ -85,9 +87,20 @@ def prepare(wanted: Wanted) -> Cage:
     if wanted.display.sockets:
         words += ["--ro-bind", str(wanted.display.sockets), "/tmp/.X11-unix"]
     words += ["--remount-ro", "/", "--chdir", FOLDER, "--"]
-    # A new user namespace counts its own processes; root's are not counted by any limit, but by the watch.
-    limits = {**rlimits(wanted.limits), "RLIMIT_NPROC": wanted.limits.processes}
+    limits = rlimits(wanted.limits)
+    if _counts_apart():
+        limits["RLIMIT_NPROC"] = wanted.limits.processes
     return Cage(NAME, tuple(words), {}, FOLDER, None, limits, counted=True, sweeps=False)
+
+
+def _counts_apart() -> bool:
+    """Whether a user namespace counts its processes apart from all of its user's: Linux 5.14. Else the watch counts.
+
+    Root's are not counted by any limit, but by the watch.
+    """
+    with contextlib.suppress(ValueError):
+        return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (5, 14)
+    return False
 
 
 def _memory(place: str, size_mb: int) -> tuple[str, ...]:

@@ -28,13 +28,13 @@ class Channels:
         self._report, self._report_there = self._pair()
         self._secret_there, self._secret = self._pair(ours_writes=True) if task.secret is not None else (-1, -1)
         self._named, self.first = self._pair() if counted else (-1, -1)
-        self._terminal = -1
+        self._terminal = self._slave = -1
         if task.pty:
-            self._terminal, slave = os.openpty()
-            _size(slave)
-            self.theirs.append(slave)
-            self.stdin = self.stdout = slave
-            self._in, self._out = -1, self._terminal
+            self._terminal, self._slave = os.openpty()
+            _size(self._slave)
+            self.theirs.append(self._slave)
+            self.stdin, self._in = self._nothing(), -1
+            self.stdout, self._out = self._nothing(os.O_WRONLY), self._terminal
         else:
             self.stdin, self._in = self._pair(ours_writes=True) if task.stdin else (self._nothing(), -1)
             self._out, self.stdout = self._pair()
@@ -47,8 +47,8 @@ class Channels:
         self.theirs.append(theirs)
         return reading, writing
 
-    def _nothing(self) -> int:
-        fd = os.open(os.devnull, os.O_RDONLY)
+    def _nothing(self, mode: int = os.O_RDONLY) -> int:
+        fd = os.open(os.devnull, mode)
         self.theirs.append(fd)
         return fd
 
@@ -60,6 +60,7 @@ class Channels:
             "status": self._status_there,
             "report": self._report_there,
             "secret": self._secret_there,
+            "terminal": self._slave,
         }
 
     @property

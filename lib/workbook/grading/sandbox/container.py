@@ -6,6 +6,7 @@ Docker has no such way to start from a folder and passes no descriptors on: it i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
@@ -83,10 +84,11 @@ def prepare(wanted: Wanted, runtime: str | None = None) -> Cage:
     podman = shutil.which("podman") or "podman"
 
     def remove() -> None:
-        subprocess.run(
-            [podman, "rm", "--force", "--ignore", name], env=ours, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=60,
-        )  # fmt: skip
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # the folder goes in any case
+            subprocess.run(
+                [podman, "rm", "--force", "--ignore", name], env=ours, stdin=subprocess.DEVNULL, capture_output=True,
+                timeout=60,
+            )  # fmt: skip
         folders.remove(whole)
 
     runtime = (_tried()[0] or "") if runtime is None else runtime

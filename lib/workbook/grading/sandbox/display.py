@@ -50,6 +50,8 @@ def display(contained: bool) -> Iterator[Screen]:
 
 @contextlib.contextmanager
 def _contained(xvfb: str, folder: Path) -> Iterator[Screen]:
+    if not bubblewrap.tier().available:
+        raise NoSandbox(f"a private screen needs bubblewrap: {bubblewrap.tier().why_not}.")
     words = [shutil.which("bwrap") or "bwrap", *bubblewrap.CLOSED, "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"]
     words += [*bubblewrap.system(), "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     words += ["--size", str(16 << 20), "--tmpfs", "/tmp", "--bind", str(folder), SOCKETS, "--remount-ro", "/", "--"]

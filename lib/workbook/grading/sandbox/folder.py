@@ -120,7 +120,7 @@ def _read(entry: os.DirEntry[str], path: str, left: Left) -> None:
 
 def weight(folder: Path, most: int = MOST_NAMES) -> tuple[int, int]:
     """(bytes on the disk, names) in ``folder``, as far as ``most`` names; to be called while the program runs."""
-    total, names, waiting = 0, 0, [folder]
+    total, names, waiting = 0, 0, [str(folder)]
     while waiting and names < most:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
@@ -129,7 +129,7 @@ def weight(folder: Path, most: int = MOST_NAMES) -> tuple[int, int]:
                     seen = entry.stat(follow_symlinks=False)
                     total += getattr(seen, "st_blocks", 0) * 512 or (seen.st_size if os.name == "nt" else 0)
                     if stat.S_ISDIR(seen.st_mode):
-                        waiting.append(Path(entry.path))
+                        waiting.append(entry.path)
                 if names >= most:
                     break
     return total, names

@@ -51,7 +51,9 @@ def keep_to_ourselves(known: set[int]) -> None:
 def become(task: dict) -> None:  # type: ignore[type-arg]
     """In the child: own session, the channels at 3 and 4, the limits, then the program."""
     os.setsid()
-    if task["pty"]:
+    if task["terminal"] >= 0:
+        for own in (0, 1):
+            os.dup2(task["terminal"], own)
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     channels = [(3, task["report"]), (4, task["secret"])]
     held = [(target, fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10)) for target, source in channels if source >= 0]
@@ -130,7 +132,7 @@ def main() -> None:
     """Say ready, wait for the word, run, say how it ended."""
     task = json.loads(sys.argv[1])
     control, status = task["control"], task["status"]
-    keep_to_ourselves({task[name] for name in ("control", "status", "report", "secret")})
+    keep_to_ourselves({task[name] for name in ("control", "status", "report", "secret", "terminal")})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.write(status, b"ready\n")
@@ -155,7 +157,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for own in (0, 1, 2):
         os.dup2(nothing, own)
-    for fd in (task["report"], task["secret"]):
+    for fd in (task["report"], task["secret"], task["terminal"]):
         if fd >= 0:
             os.close(fd)
     ended = waited(child, control, wake)

@@ -1,6 +1,8 @@
 """The tier without walls, of Linux and macOS: limits, a folder and an environment of its own, and an end.
 
-The program reads what its user reads, writes where its user writes, and reaches the network.
+The program reads what its user reads, writes where its user writes, and reaches the network. What it leaves is found
+among the guard's descendants and by an entry in its environment: a program that ends the guard, which runs under the
+same user, and empties the environment of a daemon, outlives its time. As root it is held by no limit on processes.
 """
 
 from __future__ import annotations

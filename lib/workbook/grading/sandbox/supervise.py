@@ -74,7 +74,6 @@ def _words(cage: Cage, python: str, task: Task, channels: Channels) -> list[str]
     say = {
         "command": [python, *task.command],
         "limits": dict(cage.rlimits),
-        "pty": task.pty,
         "reap": cage.sweeps,
         **numbers,
     }

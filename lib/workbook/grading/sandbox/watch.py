@@ -43,7 +43,8 @@ class Watch:
             return "memory", f"more than {self.limits.memory_mb} MB in all its processes"
         memory = psutil.virtual_memory()
         if memory.available < memory.total * LEAST_FREE:
-            return "memory", "this machine's memory ran out"
+            own = held > self.limits.memory_mb << 19  # else it was not this program's doing
+            return ("memory" if own else "harness"), "this machine's memory ran out"
         return self._disk()
 
     def _disk(self) -> tuple[How, str] | None:
