@@ -1,5 +1,6 @@
 """One source of dependencies: pyproject.toml. The conda environment and the locks say the same."""
 
+import ast
 import re
 import sys
 import tomllib
@@ -155,6 +156,8 @@ def test_the_lock_check_can_fail():
 def test_what_the_code_imports_is_declared():
     declared = {canonicalize_name(Requirement(text).name) for text in WORKBOOK}
     for path in (ROOT / "lib").rglob("*.py"):
-        found = re.findall(r"^\s*(?:import|from) ([a-z_0-9A-Z]+)", path.read_text(encoding="utf-8"), flags=re.M)
-        for name in set(found) - set(sys.stdlib_module_names) - {"workbook"}:
+        tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        found = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
+        found |= {node.module for node in tree if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+        for name in {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"workbook"}:
             assert canonicalize_name(IMPORTED_AS.get(name, name)) in declared, f"{path.name} imports {name}"

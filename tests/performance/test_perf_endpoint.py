@@ -135,7 +135,9 @@ def test_what_a_token_costs_beside_the_model(tmp_path: Path) -> None:
             (used_ms(process) - was) / (len(turns) * N_GEN) for process, was in zip(processes, before, strict=True)
         )
     token_ms = 1e3 / median(t.decode_ts for t in turns)
-    print(f"\na token in {token_ms:.1f} ms; the server's processor time in it {server_ms:.2f} ms, the client's ", end="")
+    print(
+        f"\na token in {token_ms:.1f} ms; the server's processor time in it {server_ms:.2f} ms, the client's ", end=""
+    )
     print(f"{client_ms:.2f} ms: {(server_ms + client_ms) / token_ms:.1%}, a loss only where no core is free for them")
 
 
