@@ -115,6 +115,21 @@ def test_ollama_answers_that_are_none(monkeypatch, chat, error):
         assert "\n" not in str(caught.value)
 
 
+def test_a_model_that_runs_elsewhere_is_taken_by_name_only(monkeypatch):
+    """Ollama passes requests for such names on to its own service, which reads along."""
+    there = ["gpt-oss:120b-cloud", "glm-4.6:cloud", "m:latest"]
+    for names, taken in ((there, "m:latest"), (there[:2], None)):
+        tags = json.dumps({"models": [{"model": name, "name": name} for name in names]}).encode()
+        with ollama(monkeypatch, b"", **{"/api/tags": tags}) as url:
+            monkeypatch.setenv("OLLAMA_HOST", url)
+            if taken:
+                assert connect("ollama", quiet=True).model == taken
+            else:
+                with pytest.raises(NoModel, match="on this machine"):
+                    connect("ollama", quiet=True)
+            assert connect("ollama", model=names[0], quiet=True).model == names[0]
+
+
 def test_an_answer_that_ollama_aborts_is_told_as_aborted(monkeypatch):
     with ollama(monkeypatch, ndjson(LINE, LINE)) as url:
         monkeypatch.setenv("OLLAMA_HOST", url)

@@ -22,7 +22,9 @@ bm25s = pytest.importorskip("bm25s")
 NOTEBOOK = json.loads((paths.notebooks() / "2_apis" / "24_embeddings.ipynb").read_text(encoding="utf-8"))
 CELLS = {cell["id"]: cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"}
 TEXTS = paths.data() / "texts"
-PASSAGES = pd.concat([pd.read_csv(TEXTS / f"{name}.csv") for name in ("passages", "topics_fr")], ignore_index=True)
+PASSAGES = pd.concat(
+    [pd.read_csv(TEXTS / f"{name}.csv", dtype={"page": str}) for name in ("passages", "topics_fr")], ignore_index=True
+)
 QUESTIONS = facts.table("search_questions")
 
 
@@ -100,6 +102,21 @@ def test_short_answers_stand_in_the_evidence() -> None:
     for row in QUESTIONS.dropna(subset="answer").itertuples():
         plain = row.evidence.replace("*", "").lower()
         assert any(answer.lower() in plain for answer in row.answer.split("|")), row.id
+
+
+@pytest.mark.parametrize(
+    "row", list(facts.table("chunk_sizes").itertuples()), ids=lambda row: f"{row.pages}-{row.size_words}"
+)
+def test_the_table_of_chunks_is_of_this_snapshot(row: Any) -> None:
+    """What needs no model of it: how many pieces, how many questions, and how many answers no piece holds whole."""
+    pages = PASSAGES[PASSAGES["page"].notna()]
+    only = sorted(set(pages["page"])) if row.pages == "all" else [row.pages]
+    english = (QUESTIONS["language"] == "en") & (QUESTIONS["kind"] != "crossing")
+    space = made("chunks", questions=QUESTIONS, english=english, pages=pages, Q=np.ones((len(QUESTIONS), 1)))
+    space["embed"] = lambda pieces: np.ones((len(pieces), 1))
+    n_pieces, n_questions, _, n_split = space["study"](row.size_words, only)
+    assert (n_pieces, n_questions, n_split) == (row.n_pieces, row.n_questions, row.n_split)
+    assert row.n_split + row.n_answered <= row.n_questions
 
 
 def test_the_snapshot_tells_when_it_is_stale() -> None:

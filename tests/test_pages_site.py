@@ -283,6 +283,7 @@ def test_a_sign_that_the_font_for_formulas_lacks(tmp_path):
         (r"\Big\{ n : p_n \ge p \Big\}", [">{</mo>", ">}</mo>"], False),
         (r"x \iff y", ["<mo>&#x027FA;</mo>"], False),
         (r"\ln m", ['<mi>ln</mi><mspace width="0.167em"/><mi>m</mi>'], False),
+        (r"|x|", ['<mo lspace="0" rspace="0" stretchy="false">&#x0007C;</mo><mi>x</mi>'], False),
         (r"p_i \log p", ['</msub><mspace width="0.167em"/><mi>log</mi><mspace width="0.167em"/><mi>p</mi>'], False),
         (r"\ln(m)", ["<mi>ln</mi><mo"], False),
         (r"\nosuch x", ["<math"], True),

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|align\*?|gather\*?|gathered|multline\*?)\}")
 NAMED = "<mi>(?:sin|cos|tan|exp|ln|log)</mi>"  # functions: a thin space before and after, unless a sign stands there
 APPLIED, APPLYING = re.compile(rf"({NAMED})(?=<m(?!o|space))"), re.compile(rf"(</(?:mi|msub)>)(?={NAMED})")
+BAR = re.compile(r'<mo(?: stretchy="false")?>(&#x0007C;|\|)</mo>')  # |x|: close to what it holds
 ARROW = re.compile(r"<mi>(&#x0(?:21[9A-F]|27F)[0-9A-F];)</mi>")  # latex2mathml takes some arrows for names
 UNKNOWN = re.compile(r"\\|&(?!#?\w+;)")  # a command left as text, or a column mark outside a table
 
@@ -39,6 +40,7 @@ def mathml(node: nodes.Element, display: str) -> str:
         logger.warning("formula not understood (%s): %s", type(error).__name__, latex, location=node)
         return f"<code>{html.escape(latex)}</code>"
     made = re.sub(r">\\([{}|])<", r">\1<", made)  # a brace after \Big keeps its backslash
+    made = BAR.sub(r'<mo lspace="0" rspace="0" stretchy="false">\1</mo>', made)
     made = ARROW.sub(r"<mo>\1</mo>", made)
     for place in (APPLIED, APPLYING):
         made = place.sub(r'\1<mspace width="0.167em"/>', made)

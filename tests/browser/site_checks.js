@@ -12,6 +12,11 @@ window.workbookChecks = (() => {
       if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(e).overflowX)) return true;
     return false;
   };
+  const scrolled = element => {
+    for (let e = element.parentElement; e; e = e.parentElement)
+      if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) return true;
+    return false;
+  };
   const nameOf = img => {
     const src = img.getAttribute('src') || '';
     return src.startsWith('data:') ? 'in the page' : src.split('/').pop().slice(0, 20);
@@ -44,6 +49,14 @@ window.workbookChecks = (() => {
       const out = [...document.body.querySelectorAll('*')].filter(
         e => e.checkVisibility() && e.getBoundingClientRect().right > wide + 0.5 && !clipped(e));
       return [`scrolls sideways by ${over} px: ${out.slice(0, 5).map(path).join(' | ') || 'no element found'}`];
+    },
+
+    // What stands past the right edge with nothing to scroll it by: the page hides it, and does not scroll itself.
+    cutOff() {
+      const wide = document.documentElement.clientWidth;
+      const out = [...document.querySelectorAll('main :is(a, i, img, p, code, pre, th, td, button, math)')].filter(
+        e => seen(e) && e.getBoundingClientRect().right > wide + 1 && !scrolled(e));
+      return out.slice(0, 5).map(e => `stands past the right edge: ${path(e)}`);
     },
 
     figures() {

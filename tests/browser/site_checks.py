@@ -35,6 +35,11 @@ def sideways(page: Page) -> list[str]:
     return _call(page, "sideways")
 
 
+def cut_off(page: Page) -> list[str]:
+    """What the page hides past its right edge, where nothing scrolls it into view."""
+    return _call(page, "cutOff")
+
+
 def figures(page: Page) -> list[str]:
     """Figures not loaded, not visible, or without words for those who do not see them."""
     return _call(page, "figures")

@@ -145,6 +145,14 @@ def test_an_element_that_is_too_wide(reader, copy, width):
     assert re.match(r"scrolls sideways by \d+ px: .*div\.too-wide", found)
 
 
+def test_a_word_past_the_edge_of_a_page_that_does_not_scroll(reader, copy):
+    wide = '<div style="overflow: hidden"><p class="past" style="margin-left: 500px">x</p></div>'
+    edit(copy, r"</article>", f"{wide}</article>")
+    found = look_at(reader, copy, checks.sideways, checks.cut_off, look=Look((390, 800)))
+    assert len(found) == 1
+    assert re.match(r"stands past the right edge: .*p\.past", found[0])
+
+
 def test_a_figure_that_does_not_show(reader, copy):
     edit(copy, r"</head>", "<style>main img {opacity: 0}</style></head>")
     found = look_at(reader, copy, checks.figures)

@@ -22,7 +22,9 @@ every_page = pytest.mark.parametrize("address", ADDRESSES)
 def test_a_page_is_whole(reader, base, address, look):
     page, watch = reader.open(base + address, base, look)
     checks.settle(page)
-    found = checks.sideways(page) + checks.figures(page) + checks.widgets(page) + checks.text(page)
+    found = (
+        checks.sideways(page) + checks.cut_off(page) + checks.figures(page) + checks.widgets(page) + checks.text(page)
+    )
     nothing(found, checks.accessibility(page), watch.wrong)
 
 

@@ -94,9 +94,10 @@ class Ollama(Engine):
                 raise ModelNotFound.named(model, names, f"Install it with: ollama pull {model}")
             return full
         for name in names:
-            if "completion" in self._capabilities(name):
+            # Names that end so are answered by Ollama's own service: whoever wants that names one.
+            if not name.endswith("cloud") and "completion" in self._capabilities(name):
                 return name
-        raise NoModel("Ollama has only embedding models. Install one that answers: ollama pull mistral")
+        raise NoModel("Ollama has no model that writes text on this machine. Install one: ollama pull mistral")
 
     def _capabilities(self, name: str) -> list[str]:
         with self._said():
