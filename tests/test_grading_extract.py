@@ -51,7 +51,7 @@ def test_the_program_is_found(answer, outcome):
         ("42", "none"),
         ("3 + 4", "none"),
         ('"une phrase"', "none"),
-        ("Le jeu Snake consiste à manger des pommes.", "none"),
+        ("Le jeu Snake est un grand classique.", "none"),
         ("```python\n```", "none"),
         ("```bash\npip install pygame\n```", "none"),
         (f"<think>\nI could write\n{fenced(GAME)}", "truncated"),

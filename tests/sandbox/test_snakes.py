@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workbook.grading import levels, sandbox, trust
+from workbook import grading
+from workbook.grading import levels, sandbox, tasks, trust
 
 KNOWN = trust.known()
 TIER = next(one for one in sandbox.tiers() if one.name == "bubblewrap")
@@ -21,3 +22,13 @@ def test_known_program(one, needs_tier, request):
     python = Path(request.getfixturevalue("window_python")) if windows else None
     verdict = levels.judge(one.path.read_text(encoding="utf-8"), consent=True, python=python, tier="bubblewrap")
     assert (verdict.outcome, verdict.level) == ("graded", one.level), verdict.reasons
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_examples_of_the_reports_prompt(right, needs_tier, cache):
+    needs_tier(TIER)
+    one = tasks.task("snake-fr")
+    for answer in one.accept if right else one.refuse:
+        grade = grading.grade("snake-fr", answer, consent=True, tier="bubblewrap")
+        assert (grade.outcome, grade.passed) == ("graded", right), grade.reasons
+        assert grade.mark == ("good" if right else "bad")

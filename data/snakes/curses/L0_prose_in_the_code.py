@@ -10,7 +10,7 @@ def new_food(height, width, snake):
             return spot
 
 
-Voici la fonction principale :
+Voici le programme :
 def main(stdscr):
     curses.curs_set(0)
     curses.start_color()
