@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench_samples import run, sample
 
-from workbook import analysis
+from workbook import analysis, paths
 from workbook.bench import index, marks, stats, store
 from workbook.errors import BadOption, NotComparable
 
@@ -107,6 +107,10 @@ def test_the_list_from_the_index_says_what_the_strict_reader_says(
     assert "5 repetitions, 1 failed" in said
     assert said.splitlines()[-1].startswith("2 lines could not be read")
     assert analysis.list_runs(index.open_index(tmp_path / "nowhere")) == analysis.listing(store.Loaded())
+    example = paths.data() / "results" / "example"  # three prompts a run, in the order in which they ran
+    said = analysis.list_runs(index.open_index(example))
+    assert said == analysis.listing(store.load(example))
+    assert said.count("pp512, tg128, chat-story") == 3
 
 
 def test_runs_with_their_reasons() -> None:

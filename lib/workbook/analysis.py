@@ -139,11 +139,14 @@ def _line(
 def list_runs(index: Index) -> str:
     """One line a run, the oldest first, for ``workbook results list``: from the index, at once over many files."""
     failed = "count(*) FILTER (status NOT IN ('ok', 'skipped'))"
-    models = "list(DISTINCT trim(model_name || ' ' || coalesce(quant, '')) ORDER BY 1)"
+    name = "trim(model_name || ' ' || coalesce(quant, ''))"
     found = index.db.execute(
-        f"SELECT e.run_id, min(started_at), any_value(host), {models}, list(DISTINCT prompt_id ORDER BY 1), "
+        "WITH began AS (SELECT run_id, prompt_id, min(started_at) AS first_at FROM everything GROUP BY ALL), "
+        "cells AS (SELECT run_id, list(prompt_id ORDER BY first_at, prompt_id) AS prompts FROM began GROUP BY run_id) "
+        f"SELECT e.run_id, min(started_at), any_value(host), list(DISTINCT {name} ORDER BY {name}), any_value(prompts), "
         f"count(*) FILTER (status = 'ok' AND NOT is_warmup), {failed}, any_value(marked) "
-        "FROM everything e LEFT JOIN marked m ON e.run_id = m.run_id GROUP BY e.run_id ORDER BY 2, 1"
+        "FROM everything e JOIN cells c ON e.run_id = c.run_id LEFT JOIN marked m ON e.run_id = m.run_id "
+        "GROUP BY e.run_id ORDER BY 2, 1"
     ).fetchall()
     told = [_line(*row) for row in found]
     if index.problems or index.repeated:

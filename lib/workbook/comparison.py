@@ -51,12 +51,12 @@ class Comparison:
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        words = [["cell", "figure", "n A", "n B", "median A", "median B", "unit", "B / A", "interval", ""]]
+        words = [["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]]
         for row in self.rows:
             e = row.effect
             unit = row.metric.unit + (" (of runs)" if e.units == "runs" else "")
             between = "too few" if e.low is None else f"{e.low:.3f} to {e.high:.3f}"
-            medians = [str(e.n_a), str(e.n_b), f"{e.median_a:.1f}", f"{e.median_b:.1f}", unit]
+            medians = [f"{e.n_a}, {e.n_b}", f"{e.median_a:.1f}", f"{e.median_b:.1f}", unit]
             words.append([row.cell, row.metric.name, *medians, f"{e.ratio:.3f}", between, row.verdict])
         told = [f"A: {self.a}   B: {self.b}", stats.aligned(words)]
         told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")

@@ -70,7 +70,8 @@ def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, lo
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(len(groups) - 0.4, -0.6)
     if not log_x:
-        ax.set_xlim(left=0)
+        largest = max((max(values) for values in groups.values() if len(values)), default=0.0)
+        ax.set_xlim(0, 1.04 * largest or None)  # room for the last point's whole mark
     return fig
 
 
