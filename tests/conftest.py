@@ -1,8 +1,13 @@
 """What tests of several modules need."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell that starts the tests in its background may have SIGINT ignored, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -16,10 +16,6 @@ from dataclasses import dataclass, field
 
 import psutil
 
-# A shell that starts the tests in its background may have SIGINT ignored, and what they start would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/\S*token=[\w-]+")
 
 

@@ -69,6 +69,7 @@ def prepare(wanted: Wanted) -> Cage:
     for name, value in inside.items():
         words += ["--setenv", name, value]
     words += system()
+    words += _memory("/tmp", SHARED_MB)  # before what follows: this Python may itself stand in a folder below /tmp
     for part in map(str, wanted.python.needs()):
         words += ["--ro-bind", part, part]
     # Read-only: as root outside, a program could else write the kernel's settings, whatever rights it has dropped.
@@ -83,7 +84,7 @@ def prepare(wanted: Wanted) -> Cage:
         "--remount-ro",
         "/dev",
     ]
-    words += [*_memory("/tmp", SHARED_MB), "--dir", HOME, *_memory(FOLDER, wanted.limits.disk_mb)]
+    words += ["--dir", HOME, *_memory(FOLDER, wanted.limits.disk_mb)]
     if wanted.display.sockets:
         words += ["--ro-bind", str(wanted.display.sockets), "/tmp/.X11-unix"]
     words += ["--remount-ro", "/", "--chdir", FOLDER, "--"]
