@@ -6,8 +6,10 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import venv
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,6 +277,16 @@ def test_a_python_that_is_no_python(tier, tmp_path):
         run("print()", tier, python=tmp_path / "python9")
     with pytest.raises(NoSandbox, match="does not start as a Python 3"):
         run("print()", tier, python=Path("/bin/cat"))
+
+
+@posix
+@each
+def test_a_python_below_the_folder_that_the_sandbox_makes_anew(tier):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        venv.create(place, with_pip=False)
+        ended = run("import sys; print(sys.prefix)", tier, python=Path(place) / "bin" / "python")
+        assert (ended.how, ended.code) == ("exit", 0), ended
+        assert ended.stdout.decode().strip() == os.path.realpath(place)
 
 
 @posix
