@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbook.grading import carried, contract, sandbox
+from workbook.grading import carried, contract
 from workbook.grading.checkers import FunctionDoes, Judged
 from workbook.grading.sandbox import Ended
 
@@ -29,16 +28,9 @@ def ask(
     code: str, calls: Sequence[Sequence[Any]], *, consent: bool, python: Path | None = None, tier: str | None = None
 ) -> Answers:
     """Load ``code`` in the sandbox and put the calls to it. Raises NoConsent, NoSandbox."""
-    secret = secrets.token_hex(16)
-    asked = json.dumps({"secret": secret, "calls": calls})
-    ended = sandbox.run(
-        carried.start("answering"),
-        consent=consent,
-        timeout_s=TIMEOUT_S,
-        files={"candidate.py": code.encode(), "drivers.zip": carried.archive()},
-        stdin=asked.encode() + b"\n",
-        python=python,
-        tier=tier,
+    asked = {"calls": calls}
+    ended, secret = carried.run(
+        "answering", code, asked, consent=consent, timeout_s=TIMEOUT_S, python=python, tier=tier
     )
     return _read(ended, secret, len(calls))
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
+import secrets
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from workbook.grading import sandbox
+from workbook.grading.sandbox import Ended
 
 _START = """\
 import os, sys
@@ -17,9 +24,26 @@ from drivers import {module}
 """
 
 
-def start(module: str) -> str:
-    """The program that the sandbox runs: it hands over to ``drivers.<module>``."""
-    return _START.format(module=module)
+def run(
+    module: str, code: str, asked: Mapping[str, Any], *, consent: bool, timeout_s: float,
+    python: Path | None, tier: str | None, display: bool = False,
+) -> tuple[Ended, str]:  # fmt: skip
+    """Let ``drivers.<module>`` do with ``code`` what is ``asked``, in the sandbox: how that ended, and its secret.
+
+    What the driver says carries the secret; the program does not know it. Raises NoConsent, NoSandbox.
+    """
+    secret = secrets.token_hex(16)
+    ended = sandbox.run(
+        _START.format(module=module),
+        consent=consent,
+        timeout_s=timeout_s,
+        files={"candidate.py": code.encode(), "drivers.zip": archive()},
+        stdin=json.dumps({"secret": secret, **asked}).encode() + b"\n",
+        python=python,
+        tier=tier,
+        display=display,
+    )
+    return ended, secret
 
 
 @functools.cache

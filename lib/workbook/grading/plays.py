@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workbook.grading import carried, sandbox
+from workbook.grading import carried
 from workbook.grading.sandbox import Ended
 
 Count = Annotated[int, Field(ge=0, le=10**7)]
@@ -63,14 +62,12 @@ def play(
     consent: bool, python: Path | None = None, tier: str | None = None,
 ) -> Play:  # fmt: skip
     """Play one game of ``code`` in the sandbox. Raises NoConsent, NoSandbox."""
-    secret = secrets.token_hex(16)
-    asked = json.dumps({"secret": secret, "play": kind, "seed": seed, "toolkit": toolkit})
-    ended = sandbox.run(
-        carried.start("launch"),
+    ended, secret = carried.run(
+        "launch",
+        code,
+        {"play": kind, "seed": seed, "toolkit": toolkit},
         consent=consent,
         timeout_s=TIMEOUT_S,
-        files={"candidate.py": code.encode(), "drivers.zip": carried.archive()},
-        stdin=asked.encode() + b"\n",
         python=python,
         tier=tier,
         display=toolkit in ("turtle", "tkinter"),
