@@ -69,6 +69,7 @@ def test_the_verdict_by_hand() -> None:
     assert "undecided" in verdict([1.0, 1.0])
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("name", "n_prompt", "n_gen"), [("pp512", 512, 0), ("tg128", 0, 128)])
 def test_recorder_beside_llama_bench(name: str, n_prompt: int, n_gen: int) -> None:
     path = models.packaged()
@@ -93,6 +94,8 @@ def test_recorder_beside_llama_bench(name: str, n_prompt: int, n_gen: int) -> No
         f"{name}, {model.n_threads} threads: recorder {median(ours):.1f}, llama-bench {median(theirs):.1f} tokens/s",
         "    recorder / llama-bench:    " + verdict([a / b for a, b in zip(ours, theirs, strict=True)]),
         "    llama-bench / llama-bench: " + verdict([a / b for a, b in zip(again, theirs, strict=True)]),
+        # what disturbs a run only slows it: the fastest of many are the least disturbed, and say no more than that
+        f"    the fastest of each:       {max(ours) / max(theirs):.4f}, llama-bench's own {max(again) / max(theirs):.4f}",
     ]
     print("\n" + "\n".join(lines))
 
