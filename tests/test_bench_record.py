@@ -98,7 +98,11 @@ def test_the_committed_set_is_whole_and_names_no_machine() -> None:
     assert len({r.run_id for r in loaded.records}) == 3
     assert {r.host for r in loaded.records} == {"example-2-cores"}
     assert {(r.status, r.is_warmup == (r.rep_index == 0)) for r in loaded.records} == {("ok", True)}
-    text = "".join(p.read_text(encoding="utf-8") for p in (paths.data() / "results" / "example").rglob("*.jsonl"))
+    plans = store.load(paths.data() / "results" / "plans")
+    assert plans.problems == ()
+    assert {r.host for r in plans.records} == {"example-2-cores"}
+    assert {r.engine for r in plans.records} == {"llama.cpp", "embedded", "ollama"}
+    text = "".join(p.read_text(encoding="utf-8") for p in (paths.data() / "results").rglob("*.jsonl"))
     assert list(leaks.find(text, leaks.everywhere() + leaks.this_machine())) == []
 
 

@@ -1,5 +1,6 @@
 """Every file under data/ is in the dictionary, named as it says there, and readable as what it should be."""
 
+import hashlib
 import re
 import subprocess
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_the_search_can_fail():
     assert stale(names, dictionary) == ["gone.csv"]
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", [name for name in shipped() if ".answers/" not in name])
 def test_files_are_small_plain_text(name):
     content = (DATA / name).read_bytes()
     assert 0 < len(content) <= LARGEST
@@ -106,4 +107,14 @@ def test_records_are_records_and_every_field_is_described():
     loaded = store.load(DATA / "results" / "example")
     assert loaded.problems == ()
     assert len(loaded.records) >= 6
-    assert {Path(name).parts[1] for name in shipped() if name.startswith("results/")} <= {"example"}
+    assert {Path(name).parts[1] for name in shipped() if name.startswith("results/")} <= {"example", "plans"}
+
+
+def test_every_answer_is_that_of_a_record_and_every_graded_record_has_its_answer():
+    loaded = store.load(DATA / "results" / "plans")
+    assert loaded.problems == ()
+    kept = [DATA / name for name in shipped() if ".answers/" in name]
+    assert max(path.stat().st_size for path in kept) <= 10_000
+    found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+    assert found == {r.answer_sha256 for r in loaded.records if r.answer_sha256}
+    assert all(r.answer_sha256 for r in loaded.records if r.task_id)

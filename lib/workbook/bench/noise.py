@@ -28,6 +28,11 @@ def invalid(wall_s: float, monotonic_s: float) -> str | None:
     return f"the machine slept, or its clock was set, meanwhile ({wall_s - monotonic_s:+.0f} s)"
 
 
+def mostly_cached(outcome: Outcome) -> bool:
+    """Whether more than half of the prompt was not computed: its rate is that of a token or two then."""
+    return bool(outcome.n_cached and outcome.n_prompt and 2 * outcome.n_cached > outcome.n_prompt)
+
+
 def _machine(used: Resources) -> list[str]:
     found = []
     if used.other_load_pct is not None and used.other_load_pct > OTHER_LOAD_PCT:
@@ -47,7 +52,7 @@ def _machine(used: Resources) -> list[str]:
 
 def _figures(o: Outcome) -> list[str]:
     found = []
-    if o.n_cached and o.n_prompt and o.n_cached > o.n_prompt / 2:
+    if mostly_cached(o):
         found.append(f"{o.n_cached} of {o.n_prompt} prompt tokens were cached: no prompt rate to speak of")
     if o.gen_ns and o.stream_ns:
         apart = abs(o.stream_ns - o.gen_ns)

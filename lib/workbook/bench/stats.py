@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from workbook.bench.noise import mostly_cached
 from workbook.bench.record import Record
 
 CV_LIMIT = 0.05
@@ -73,8 +74,11 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def values(records: Iterable[Record], metric: Metric) -> list[float]:
-    """The metric of the repetitions that count: finished well, valid, no warm-up, the model loaded before."""
-    counted = (getattr(r, metric.field) for r in records if counts(r))
+    """The metric of the repetitions that count: finished well, valid, no warm-up, the model loaded before.
+
+    No prompt rate of a prompt that was cached for the most part: the time of a token or two is not one.
+    """
+    counted = (getattr(r, metric.field) for r in records if counts(r) and not (metric == PP and mostly_cached(r)))
     return [value * metric.scale for value in counted if value is not None]
 
 

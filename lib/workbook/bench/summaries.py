@@ -18,6 +18,9 @@ BY = ("host", "model_name", "quant", "method", "prompt_id")
 COUNTED = "status = 'ok' AND NOT is_warmup AND cold IS NOT TRUE AND invalid IS NULL"
 """``stats.counts`` in SQL, with the runs that were marked invalid left out as well."""
 
+_PP_TOLD = "CASE WHEN 2 * n_cached > n_prompt THEN NULL ELSE pp_ts END"
+"""``stats.values`` in SQL: no prompt rate of a prompt that was mostly cached."""
+
 _FORMULA = r"^[=+\-@\t\r\n]"
 
 
@@ -45,9 +48,10 @@ def summary(index: Index, by: Sequence[str] = BY, where: Mapping[str, str] | Non
     Raises BadOption: there is no such field.
     """
     by = [*by, *(() if "method" in by else ("method",))]
-    condition, values = _where(where or {}, by)
+    condition, values = chosen(where or {}, by)
     keys = ", ".join(columns.name(field) for field in by)
-    figures = ", ".join(f"count({m.field}), quantile_cont({m.field}, [0.25, 0.5, 0.75])" for m in stats.METRICS)
+    told = [_PP_TOLD if metric == stats.PP else metric.field for metric in stats.METRICS]
+    figures = ", ".join(f"count({value}), quantile_cont({value}, [0.25, 0.5, 0.75])" for value in told)
     query = (
         f"SELECT {keys}, count(DISTINCT run_id), count(DISTINCT config_hash), {figures} FROM repetitions "
         f"WHERE {COUNTED} AND {condition} GROUP BY {keys} ORDER BY {keys}"
@@ -84,7 +88,7 @@ def export(index: Index, target: Path, where: Mapping[str, str] | None = None) -
     """
     import duckdb
 
-    condition, values = _where(where or {}, ())
+    condition, values = chosen(where or {}, ())
     kind = target.suffix.lower()
     if kind not in (".csv", ".parquet"):
         raise BadOption(f"{target.name}: give a file that ends in .csv or .parquet.")
@@ -116,7 +120,8 @@ def fields_known(names: Sequence[str]) -> None:
             raise BadOption(f"records have no field {name!r}. data/README.md lists them.")
 
 
-def _where(where: Mapping[str, str], by: Sequence[str]) -> tuple[str, list[str]]:
+def chosen(where: Mapping[str, str], by: Sequence[str]) -> tuple[str, list[str]]:
+    """``where`` as a condition of SQL with its values; ``by``: fields that must be known too. Raises BadOption."""
     fields_known([*where, *by])
     parts = [f"{columns.name(field)}::VARCHAR = ?" for field in where]
     return " AND ".join(parts) or "true", list(where.values())

@@ -87,6 +87,26 @@ def results_summary(
         say(f"{len(known.problems) + known.repeated} lines are left out: workbook results check")
 
 
+@results_app.command("grades")
+@one_line
+def results_grades(
+    by: Annotated[
+        list[str] | None, typer.Option(help="Field to group by; several times. Else model, engine, task, thinking.")
+    ] = None,
+    where: Where = None,
+    folder: Folder = None,
+) -> None:
+    """How often graded answers passed, with an interval, and the seconds that one success cost.
+
+    An answer cut at its limit is a try that did not pass. What was not graded is no try; it is named at the end.
+    """
+    from workbook.bench import index, successes
+
+    known = index.open_index(folder)
+    fields = by or successes.BY
+    say(successes.table(successes.successes(known, fields, _pairs(where)), fields))
+
+
 @results_app.command("compare")
 @one_line
 def results_compare(
