@@ -44,6 +44,7 @@ class Setting:
     n_batch: int = 2048
     n_ubatch: int = 512
     type_kv: str = "f16"
+    n_depth: int = 0  # tokens that the context holds already
 
 
 def version() -> str:
@@ -107,11 +108,17 @@ def _compile(source: Path) -> Path:
 def rates(setting: Setting) -> list[float]:
     """Tokens per second of every repetition, after llama-bench's own warm-up. Fields by name, as its JSON gives them."""
     s = setting
-    sizes = ["-p", s.n_prompt, "-n", s.n_gen, "-b", s.n_batch, "-ub", s.n_ubatch, "-t", s.n_threads]
+    sizes = ["-p", s.n_prompt, "-n", s.n_gen, "-b", s.n_batch, "-ub", s.n_ubatch, "-t", s.n_threads, "-d", s.n_depth]
     kinds = ["-ctk", s.type_kv, "-ctv", s.type_kv, "-r", s.repetitions, "-o", "json"]
     found = json.loads(_call([program(), "-m", s.model, *sizes, *kinds], Path.cwd()))
     (row,) = (row for row in found if (row["n_prompt"], row["n_gen"]) == (s.n_prompt, s.n_gen))
-    wanted = {"n_batch": s.n_batch, "n_ubatch": s.n_ubatch, "n_threads": s.n_threads, "type_k": s.type_kv}
+    wanted = {
+        "n_depth": s.n_depth,
+        "n_batch": s.n_batch,
+        "n_ubatch": s.n_ubatch,
+        "n_threads": s.n_threads,
+        "type_k": s.type_kv,
+    }
     differing = {name: row[name] for name, value in wanted.items() if row[name] != value}
     if differing:
         raise RuntimeError(f"llama-bench ran with {differing} instead of {wanted}")
