@@ -287,16 +287,17 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own_cache")
 def test_the_columns_are_those_of_the_strict_records(tmp_path: Path) -> None:
-    """Through the index: each accepted line with a number of its own, so that none counts as repeated."""
+    """Through the index: every fourth line, with a number of its own, so that none counts as repeated."""
     folder = tmp_path / "results"
     folder.mkdir()
-    for number, start in enumerate(range(0, len(all_lines()), 500)):
+    chosen = all_lines()[::4] + all_lines()[-20:]
+    for start in range(0, len(chosen), 500):
         numbered = (
             line.replace(b'"rep_index":1,', f'"rep_index":{start + i},'.encode())
-            for i, line in enumerate(all_lines()[start : start + 500])
-            if b"\n" not in line and b'{"a":{"a":{"a":' not in line
+            for i, line in enumerate(chosen[start : start + 500])
+            if b"\n" not in line
         )
-        (folder / f"{number:03}.jsonl").write_bytes(b"\n".join(numbered) + b"\n")
+        (folder / f"{start:06}.jsonl").write_bytes(b"\n".join(numbered) + b"\n")
     known, strict = index.open_index(folder), store.load(folder)
     assert len(strict.records) > 500
     cursor = known.db.execute("SELECT * EXCLUDE (file) FROM everything")
