@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 from bench_samples import run, sample
 
 from workbook import comparison
-from workbook.bench import index, marks, store
+from workbook.bench import index, marks, stats, store
 from workbook.errors import BadOption, NotComparable
 
 ONE, TWO, THREE = "a" * 12, "b" * 12, "c" * 12
@@ -150,3 +151,23 @@ def test_the_committed_set_says_what_its_page_says(tmp_path: Path) -> None:
     assert compare(folder, first, second).rows
     with pytest.raises(NotComparable, match="n_threads"):
         compare(folder, first, single)
+
+
+def test_the_figures_are_those_of_the_strict_reader(tmp_path: Path) -> None:
+    for number, run_id in enumerate((ONE, TWO), 1):
+        path = tmp_path / f"{run_id}.jsonl"
+        for rep, rate in enumerate(STEADY):
+            store.append(
+                path, sample(run_id=run_id, rep_index=rep, is_warmup=rep == 0, gen_ns=round(1e10 / rate * number))
+            )
+        store.append(path, sample(run_id=run_id, rep_index=7, cold=True, gen_ns=1))
+        store.append(path, sample(run_id=run_id, rep_index=8, invalid="the laptop slept", gen_ns=1))
+        store.append(path, sample(run_id=run_id, rep_index=9, status="timeout", error="late", gen_ns=1))
+        store.append(path, sample(run_id=run_id, rep_index=10, n_gen=None, gen_ns=None))
+    strict = store.load(tmp_path).valid
+    rows = compare(tmp_path, ONE, TWO).rows
+    assert [row.metric for row in rows] == list(stats.METRICS)
+    for row in rows:
+        a, b = (stats.values([r for r in strict if r.run_id == side], row.metric) for side in (ONE, TWO))
+        assert (row.effect.n_a, row.effect.n_b) == (len(a), len(b))
+        assert (row.effect.median_a, row.effect.median_b) == pytest.approx((median(a), median(b)))

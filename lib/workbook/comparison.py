@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 from workbook import analysis
-from workbook.bench import columns, stats, store, summaries
+from workbook.bench import columns, stats, summaries
 from workbook.bench.effects import CONFIDENCE, Effect, effect
 from workbook.bench.index import Index
 from workbook.bench.record import Record
@@ -18,9 +18,20 @@ from workbook.errors import BadOption, NotComparable
 KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
 """What can be compared, and the field of a record that names it."""
 
-_Cells = dict[tuple[str, str], list[Record]]  # by method, and name of the cell
+_ABOUT = tuple(dict.fromkeys(("run_id", *analysis.COMPARED, *stats.TELLING)))
 
 _RUNS_FOR_RUNS = 4  # runs of each side from which on an interval over runs exists
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """The repetitions of one run that agree in ``_ABOUT``: a record that has these fields alone, and their figures."""
+
+    about: Record
+    figures: Mapping[Metric, Sequence[float]]
+
+
+_Cells = dict[tuple[str, str], list[_Alike]]  # by method, and name of the cell
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ def compare(
     (``anyway``: told in the result instead), or have no cell in common.
     """
     field, a, b = _meant(index, a, b, kind)
-    sides = [_records(index, field, name, where or {}) for name in (a, b)]
+    sides = [_counted(index, field, name, where or {}) for name in (a, b)]
     for name, side in zip((a, b), sides, strict=True):
         if not side:
             raise NotComparable(f"{name}: no repetition that counts fits. See: workbook results show, list")
@@ -94,7 +105,7 @@ def compare(
     rows: list[Row] = []
     differing: dict[str, None] = {}
     for cell in common:
-        pair = [*first[cell], *second[cell]]
+        pair = [one.about for one in (*first[cell], *second[cell])]
         if not anyway:
             analysis.require_comparable(pair, field)
         differing.update(dict.fromkeys(analysis.differences(pair, field)))
@@ -131,33 +142,42 @@ def _named(index: Index, kind: str, name: str) -> list[str]:
     return [value for (value,) in index.db.execute(query, [name]).fetchall()]
 
 
-def _records(index: Index, field: str, name: str, where: Mapping[str, str]) -> list[Record]:
-    """The repetitions of one side that count, read strictly from their files."""
+def _counted(index: Index, field: str, name: str, where: Mapping[str, str]) -> list[_Alike]:
+    """The repetitions of one side that count, in the order of their files and times."""
     summaries.fields_known(tuple(where))
-    conditions = " AND ".join([f"{columns.name(field)} = ?", *(f"{columns.name(f)}::VARCHAR = ?" for f in where)])
-    wanted = f"FROM repetitions WHERE invalid IS NULL AND {conditions}"
-    values = [name, *where.values()]
-    found = index.db.execute(f"SELECT DISTINCT file {wanted} ORDER BY file", values).fetchall()
-    keys = set(index.db.execute(f"SELECT {', '.join(store.KEY)} {wanted}", values).fetchall())
-    files: tuple[Path, ...] = tuple(index.folder / file for (file,) in found)
-    return [r for r in store.read_files(files).records if store.key(r) in keys and stats.counts(r)]
+    conditions = [summaries.COUNTED, f"{columns.name(field)} = ?"]
+    conditions += [f"{columns.name(f)}::VARCHAR = ?" for f in where]
+    about = ", ".join(map(columns.name, _ABOUT))
+    figures = ", ".join(f"list({m.field}) FILTER ({m.field} IS NOT NULL)" for m in stats.METRICS)
+    query = (
+        f"SELECT {about}, {figures} FROM repetitions WHERE {' AND '.join(conditions)} GROUP BY {about} "
+        f"ORDER BY min(file), min(started_at), min(rep_index), {about}"
+    )
+    made = []
+    for row in index.db.execute(query, [name, *where.values()]).fetchall():
+        told = (tuple(value) if isinstance(value, list) else value for value in row)
+        fields: dict[str, Any] = dict(zip(_ABOUT, told, strict=False))
+        kept = zip(stats.METRICS, row[len(_ABOUT) :], strict=True)
+        scaled = {metric: [value * metric.scale for value in values or ()] for metric, values in kept}
+        made.append(_Alike(Record.model_construct(**fields), scaled))
+    return made
 
 
-def _paired(sides: Sequence[Sequence[Record]], field: str) -> tuple[_Cells, ...]:
+def _paired(sides: Sequence[Sequence[_Alike]], field: str) -> tuple[_Cells, ...]:
     """The repetitions of each side by their cell: method, prompt, and the settings that vary within a side of it."""
     free = {field, *analysis.FOLLOWS.get(field, ()), "method"}
     made: tuple[_Cells, ...] = tuple({} for _ in sides)
-    for prompt in dict.fromkeys((r.method, r.prompt_id) for side in sides for r in side):
-        groups = [[r for r in side if (r.method, r.prompt_id) == prompt] for side in sides]
+    for prompt in dict.fromkeys((one.about.method, one.about.prompt_id) for side in sides for one in side):
+        groups = [[one for one in side if (one.about.method, one.about.prompt_id) == prompt] for side in sides]
         telling = [
             name
             for name in stats.TELLING
-            if name not in free and any(len({getattr(r, name) for r in group}) > 1 for group in groups)
+            if name not in free and any(len({getattr(one.about, name) for one in group}) > 1 for group in groups)
         ]
         for cells, group in zip(made, groups, strict=True):
-            for r in group:
-                name = " ".join([r.prompt_id, *(f"{one}={getattr(r, one)}" for one in telling)])
-                cells.setdefault((r.method, name), []).append(r)
+            for one in group:
+                words = [one.about.prompt_id, *(f"{name}={getattr(one.about, name)}" for name in telling)]
+                cells.setdefault((one.about.method, " ".join(words)), []).append(one)
     return made
 
 
@@ -165,11 +185,10 @@ def _names(cells: _Cells) -> str:
     return ", ".join(name for _, name in list(cells)[:4]) + (", …" if len(cells) > 4 else "")
 
 
-def _rows(name: str, a: Sequence[Record], b: Sequence[Record]) -> list[Row]:
+def _rows(name: str, a: Sequence[_Alike], b: Sequence[_Alike]) -> list[Row]:
     rows = []
     for metric in stats.METRICS:
-        by_run = [[stats.values(run.records, metric) for run in analysis.runs(side)] for side in (a, b)]
-        kept = [[values for values in side if values] for side in by_run]
+        kept = [_by_run(side, metric) for side in (a, b)]
         pooled = [[value for values in side for value in values] for side in kept]
         if not all(pooled) or min(map(min, pooled)) <= 0:
             continue
@@ -179,3 +198,11 @@ def _rows(name: str, a: Sequence[Record], b: Sequence[Record]) -> list[Row]:
         else:
             rows.append(Row(name, metric, effect(pooled[0], pooled[1])))
     return rows
+
+
+def _by_run(side: Sequence[_Alike], metric: Metric) -> list[list[float]]:
+    """The values of every run that has any."""
+    found: dict[str, list[float]] = {}
+    for one in side:
+        found.setdefault(one.about.run_id, []).extend(one.figures[metric])
+    return [values for values in found.values() if values]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
 
-from workbook.bench.record import Record
+from workbook.bench.record import Record, Varying
 
 _PLAIN = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR", dict: "VARCHAR", AwareDatetime: "VARCHAR"}
 
@@ -33,12 +33,24 @@ def fields() -> dict[str, str]:
     return {name: sql_type(about.annotation) for name, about in Record.model_fields.items()}
 
 
-def from_json(lines: Path) -> str:
-    """A query over lines of records, each with the ``file`` that it comes from; nothing is guessed or skipped."""
-    wanted = {"file": "VARCHAR", **fields()}
+def from_json(rows: Path, lasting: Path) -> str:
+    """A query over records, each with the ``file`` that it comes from; nothing is guessed or skipped.
+
+    ``rows``: a line of JSON a record; the fields that it lacks stand in the line of ``lasting`` with the same number
+    of that name.
+    """
+    known = fields()
+    varying = {"file": "VARCHAR", "lasting": "BIGINT", **{name: known[name] for name in Varying.model_fields}}
+    others = {"lasting": "BIGINT", **{name: kind for name, kind in known.items() if name not in varying}}
+    listed = ", ".join(
+        "started_at::TIMESTAMP AS started_at" if one == "started_at" else one for one in ("file", *known)
+    )
+    return f"SELECT {listed} FROM {_lines(rows, varying)} JOIN {_lines(lasting, others)} USING (lasting)"
+
+
+def _lines(path: Path, wanted: dict[str, str]) -> str:
     listed = ", ".join(f"'{name}': '{kind}'" for name, kind in wanted.items())
-    reader = f"read_json('{quoted(lines)}', format = 'newline_delimited', columns = {{{listed}}})"
-    return f"SELECT * REPLACE (started_at::TIMESTAMP AS started_at) FROM {reader}"
+    return f"read_json('{quoted(path)}', format = 'newline_delimited', columns = {{{listed}}})"
 
 
 def nothing() -> str:

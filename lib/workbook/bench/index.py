@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbook import paths
-from workbook.bench import columns, marks, parts, record, store, tables
+from workbook.bench import columns, marks, parts, quick, record, store, tables
 from workbook.bench.store import Problem
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _seen(folder: Path, path: Path) -> _Seen | None:
 def _key(folder: Path) -> str:
     """Names the folder and the rules by which its lines are read."""
     made = hashlib.sha256(str(folder.resolve()).encode())
-    for module in (parts, record, store, columns):
+    for module in (parts, record, store, quick, columns):
         made.update(Path(str(module.__file__)).read_bytes())
     return made.hexdigest()[:24]
 
@@ -171,23 +171,23 @@ def _index(folder: Path, place: Path, missing: Sequence[_Seen]) -> Iterator[_Par
     while waiting:
         files: dict[_Seen, list[Problem]] = {}
         with tempfile.TemporaryDirectory(dir=place) as scratch:
-            accepted, count = Path(scratch) / "accepted", 0
-            with accepted.open("w", encoding="utf-8") as out:
+            accepted, lasting, count = Path(scratch) / "accepted", Path(scratch) / "lasting", 0
+            with accepted.open("w", encoding="utf-8") as out, lasting.open("w", encoding="utf-8") as keep:
+                reader = quick.Reader(keep.write)
                 while waiting and count < PART_RECORDS:
                     seen = waiting.pop()
                     bar.update()
-                    read = store.read(folder / seen[0])
-                    files[seen] = list(read.problems)
+                    rows, files[seen] = reader.read(folder / seen[0])
                     name = json.dumps(seen[0])
-                    for item in read.records:
-                        out.write(f'{{"file":{name},{item.line()[1:]}\n')
-                    count += len(read.records)
+                    out.writelines(f'{{"file":{name},"lasting":{row.lasting},{row.varying[1:]}\n' for row in rows)
+                    count += len(rows)
             target = place / f"{secrets.token_hex(8)}.parquet"
             with tables.connection(Path(scratch)) as db:
                 half = Path(scratch) / "half"
-                db.execute(f"COPY ({columns.from_json(accepted)}) TO '{columns.quoted(half)}' (FORMAT parquet)")
+                query = columns.from_json(accepted, lasting)
+                db.execute(f"COPY ({query}) TO '{columns.quoted(half)}' (FORMAT parquet)")
             half.replace(target)
-        rows = [[*seen, [[p.file, p.line, p.message, p.cut] for p in found]] for seen, found in files.items()]
-        paths.write_whole(target.with_suffix(".json"), json.dumps({"count": count, "files": rows}).encode())
+        told = [[*seen, [[p.file, p.line, p.message, p.cut] for p in found]] for seen, found in files.items()]
+        paths.write_whole(target.with_suffix(".json"), json.dumps({"count": count, "files": told}).encode())
         yield _Part(target, files, count)
     bar.close()

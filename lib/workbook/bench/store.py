@@ -8,10 +8,11 @@ what is damaged is reported with its file and line, and the rest is read. What w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -32,6 +33,7 @@ KEY = ("run_id", "config_hash", "rep_index")
 """What makes a repetition one and the same, wherever it is found."""
 
 _FOLDERS_DEEP = 8
+_Line = TypeVar("_Line")
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,13 @@ def read_files(chosen: Iterator[Path] | tuple[Path, ...]) -> Loaded:
             if isinstance(item, Problem):
                 problems.append(item)
             elif records.setdefault(key(item), item) is not item:
-                problems.append(Problem(paths.shown(path), number, "this repetition is there already: skipped"))
+                problems.append(again(path, number))
     return Loaded(tuple(records.values()), tuple(problems))
+
+
+def again(path: Path, number: int) -> Problem:
+    """What is said of a repetition that was read before."""
+    return Problem(paths.shown(path), number, "this repetition is there already: skipped")
 
 
 def read(path: Path) -> Loaded:
@@ -146,6 +153,11 @@ def read(path: Path) -> Loaded:
 
 def numbered(path: Path) -> Iterator[tuple[int, Record | Problem]]:
     """Line number and record, or what is wrong with that line."""
+    return parsed(path, parse)
+
+
+def parsed(path: Path, parse: Callable[[str, int, bytes], _Line | Problem]) -> Iterator[tuple[int, _Line | Problem]]:
+    """Line number and what ``parse`` makes of the file's name, that number and the line, or what is wrong with it."""
     name = lines.printable(paths.shown(path))
     try:
         size = path.stat().st_size
@@ -161,15 +173,16 @@ def numbered(path: Path) -> Iterator[tuple[int, Record | Problem]]:
     tail = written.pop()  # empty when the last line has its end
     for number, line in enumerate(written, start=1):
         if line.strip():
-            yield number, _parse(name, number, line)
+            yield number, parse(name, number, line)
     if tail.strip():
-        found = _parse(name, len(written) + 1, tail)
+        found = parse(name, len(written) + 1, tail)
         if isinstance(found, Problem):
             found = Problem(name, len(written) + 1, "cut in the middle of a write: skipped", cut=True)
         yield len(written) + 1, found
 
 
-def _parse(name: str, number: int, line: bytes) -> Record | Problem:
+def parse(name: str, number: int, line: bytes) -> Record | Problem:
+    """The record of one line, or what is wrong with it."""
     if len(line) > MAX_LINE_BYTES:
         return Problem(name, number, f"longer than {MAX_LINE_BYTES >> 10} KiB: not read")
     try:
