@@ -232,7 +232,7 @@ def _content(part: Any) -> tuple[str | None, str | None]:
 
 def _listed_as(model: str) -> str:
     """How Ollama's list shows a model that may be named in full: without its own registry, with a tag."""
-    name = model.rpartition("://")[2]
-    for own in ("registry.ollama.ai/", "library/"):
+    name = model
+    for own in ("https://", "registry.ollama.ai/", "library/"):
         name = name.removeprefix(own)
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
