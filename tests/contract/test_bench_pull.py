@@ -121,6 +121,7 @@ def test_without_consent_nothing_is_asked_of_the_registry(reader: Reader) -> Non
         assert "pulls" not in reader.bench(*options)
     assert reader.registry.asked == []
     (why,) = reader.skipped()
+    assert why.startswith(f"{reader.model!r} is not installed.")
     assert why.endswith("(not pulled: that was not agreed to; --pull agrees)")
 
 

@@ -64,7 +64,10 @@ def look_up(engine: str, model: str) -> Found:
         with connected(engine, model) as found:
             return Found(found.model)
     except (ModelNotFound, NoModel) as error:
-        return Found(None, str(error), missing=engine == "ollama" and model != ANY)
+        missing = engine == "ollama" and model != ANY
+        if missing and isinstance(error, NoModel):  # its words are for who asked for any model
+            error = ModelNotFound.named(model, (), f"Install it with: ollama pull {model}")
+        return Found(None, str(error), missing)
 
 
 @contextmanager

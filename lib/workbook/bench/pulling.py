@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from workbook.bench import private
 _TIMEOUT = httpx.Timeout(1800.0, connect=5.0)
 _MOST_PARTS = 1000
 _MOST_BYTES = 2**50
+_SUM = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _AGAIN = "Run the same command again: Ollama goes on where it stopped"
 _MEANS = (
     ("file does not exist", "its registry has no model of that name"),
@@ -71,7 +73,7 @@ def pull(model: str, show: Show, host: str | None = None) -> str | None:
 
 def _why(words: str) -> str:
     said = private.text("".join(c if c.isprintable() else " " for c in words))
-    said = " ".join(said.split())[:200]
+    said = _SUM.sub(r"\1…", " ".join(said.split()))[:200]
     meant = next((meaning for sign, meaning in _MEANS if sign in words), "")
     return f"not pulled: {meant} (Ollama says: {said})" if meant else f"not pulled: {said}"
 
@@ -88,10 +90,14 @@ def shown(model: str, say: Callable[[str], None], console: Console | None = None
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("asking its registry", total=None)
+        task, counted = bar.add_task("asking its registry", total=None), False
 
         def show(far: Far) -> None:
-            bar.update(task, description=far.doing, completed=far.done, total=far.total or None)
+            nonlocal task, counted
+            if counted != (far.done < far.total):  # to check a file takes as long as it takes: no speed, no end
+                bar.remove_task(task)
+                task, counted = bar.add_task(far.doing, total=None), not counted
+            bar.update(task, description=far.doing, completed=far.done * counted, total=far.total * counted or None)
 
         yield show
 
