@@ -101,6 +101,11 @@ def test_what_is_not_personal_stays(kept: str) -> None:
     assert private.text(kept) == kept
 
 
+def test_an_address_with_its_port_goes_and_the_public_registry_stays() -> None:
+    said = 'Get "https://registry.ollama.ai/v2/": dial tcp: lookup registry.ollama.ai on 192.168.17.23:53: no such host'
+    assert private.text(said) == said.replace("192.168.17.23", private.BLOT)
+
+
 def test_a_clean_record_is_left_as_it_is() -> None:
     record = sample()
     assert private.cleaned(record) is record

@@ -10,7 +10,7 @@ from bench_samples import Scripted
 from typer.testing import CliRunner, Result
 
 from workbook import alone, cli, paths
-from workbook.bench import opening, store
+from workbook.bench import opening, pulling, store
 from workbook.cli import plan as cli_plan
 from workbook.errors import ModelNotFound, ServerNotFound
 
@@ -87,7 +87,7 @@ def test_missing_models_are_pulled_on_consent_only(
     questions: list[str] = []
     fetched: list[str] = []
 
-    def pull(model: str) -> None:
+    def pull(model: str, show: object) -> None:
         fetched.append(model)
         there.add(model)
 
@@ -95,7 +95,7 @@ def test_missing_models_are_pulled_on_consent_only(
         questions.append(question)
         return answer
 
-    monkeypatch.setattr(opening, "pull", pull)
+    monkeypatch.setattr(pulling, "pull", pull)
     monkeypatch.setattr(cli_plan.typer, "confirm", confirm)
     monkeypatch.setattr(cli_plan, "_on_a_terminal", lambda: asked)
     result = call(tmp_path, *words, engine="ollama")
@@ -110,10 +110,10 @@ def test_a_pull_that_fails_is_a_skipped_cell_with_the_reason(
     tmp_path: Path, there: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there.remove("two")
-    monkeypatch.setattr(opening, "pull", lambda model: "not pulled: no network")
+    monkeypatch.setattr(pulling, "pull", lambda model, show: "not pulled: no network")
     assert call(tmp_path, "--pull", engine="ollama").exit_code == 0
     (skipped,) = [r for r in store.load(tmp_path / "results").records if r.status == "skipped"]
-    assert skipped.error == "'two' is not installed. (not pulled: no network)"
+    assert skipped.error == "'two' is not installed; not pulled: no network"
 
 
 def test_ctrl_c_shows_what_is_kept(tmp_path: Path, there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,22 @@ def test_a_model_that_runs_elsewhere_is_taken_by_name_only(monkeypatch):
             assert connect("ollama", model=names[0], quiet=True).model == names[0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ("m", "m:latest"), ("M:Latest", "m:latest"), ("library/m", "m:latest"), ("https://registry.ollama.ai/me/m", "me/m:latest"),
+        ("localhost:5000/library/m", "localhost:5000/library/m:latest"), ("me/library/m", "me/library/m:latest"),
+    ],
+)  # fmt: skip
+def test_a_model_is_found_by_every_name_that_ollama_takes_for_it(monkeypatch, asked, listed):
+    tags = json.dumps({"models": [{"model": name, "name": name} for name in ("other:1", listed)]}).encode()
+    with ollama(monkeypatch, b"", **{"/api/tags": tags}) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert connect("ollama", model=asked, quiet=True).model == listed
+        with pytest.raises(ModelNotFound):
+            connect("ollama", model=f"x/{asked}", quiet=True)
+
+
 def test_an_answer_that_ollama_aborts_is_told_as_aborted(monkeypatch):
     with ollama(monkeypatch, ndjson(LINE, LINE)) as url:
         monkeypatch.setenv("OLLAMA_HOST", url)

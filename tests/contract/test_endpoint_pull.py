@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import ollama as client
 import pytest
+from registry import serving_models
 from servers import NAME, Server
 from wire import Reply, call
 
 MISSING = "pull model manifest: file does not exist"  # ours goes on: it fetches none, and where Ollama is had
-LIBRARY = "registry.ollama.ai/library"
-
-
-class Registry(BaseHTTPRequestHandler):
-    """Serves the manifests and blobs of an Ollama's own folder."""
-
-    folder: Path
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        _, _, _, name, kind, what = self.path.split("/", 5)
-        place = {
-            "manifests": self.folder / "manifests" / LIBRARY / name / what,
-            "blobs": self.folder / "blobs" / what.replace(":", "-"),
-        }[kind]
-        found = place.read_bytes() if place.is_file() else b"{}"
-        self.send_response(200 if place.is_file() else 404)
-        self.send_header("Content-Length", str(len(found)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(found)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def registry(server: Server) -> Iterator[tuple[str, list[str]]]:
-    """Its address, and what was asked of it."""
-    asked: list[str] = []
-    folder = Path(server.environment.get("OLLAMA_MODELS", "."))
-    handler = type("Mine", (Registry,), {"folder": folder, "asked": asked})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{http.server_address[1]}/library", asked
-        http.shutdown()
 
 
 @pytest.fixture
@@ -65,14 +22,14 @@ def pulled(server: Server) -> Iterator[Any]:
     What the real one got under a name of the registry goes again: the next tests compare lists of models.
     """
     real = "workbook.cli" not in str(server.process.args)
-    with registry(server) as (address, asked):
+    with serving_models(server) as registry:
 
         def pull(name: str, stream: bool | None = None) -> Reply:
-            body = {"model": f"{address}/{name}" if real else name, "insecure": True}
+            body = {"model": f"{registry.address}/library/{name}" if real else name, "insecure": True}
             return call(server.url, "POST", "/api/pull", body if stream is None else {**body, "stream": stream})
 
         yield pull
-        assert bool(asked) == real, "ours asks nobody"
+        assert bool(registry.asked) == real, "ours asks nobody"
     listed = [model["name"] for model in call(server.url, "GET", "/api/tags").value["models"]]
     for name in listed:
         if name.startswith("127.0.0.1:"):

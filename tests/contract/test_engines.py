@@ -167,6 +167,11 @@ def test_connect_to_an_ollama_without_models(ollama_there, tmp_path, monkeypatch
             connect("ollama")
 
 
+@pytest.mark.parametrize("name", ["library/smollm2:135m", "registry.ollama.ai/library/SmolLM2:135m"])
+def test_a_name_in_full_is_the_models_short_one(at_ollama, name):
+    assert connect("ollama", name).model == "smollm2:135m"
+
+
 def test_an_unknown_model_is_answered_with_the_nearest(at_ollama):
     with pytest.raises(ModelNotFound, match=r"Did you mean smollm2:135m\?"):
         connect("ollama", "smolm2:135m")

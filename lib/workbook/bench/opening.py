@@ -28,7 +28,6 @@ from workbook.errors import ModelNotFound, NoModel, RunChanged
 
 _PROBE_S = 0.5
 _UNLOAD_S = 30.0
-_PULL_S = 300.0  # between two words of the server
 _NO_ANSWER = (ollama.ResponseError, ollama.RequestError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
 _IN_PROCESS = ("n_batch", "n_ubatch", "n_gpu_layers", "type_k", "type_v", "flash_attn")
 
@@ -65,7 +64,10 @@ def look_up(engine: str, model: str) -> Found:
         with connected(engine, model) as found:
             return Found(found.model)
     except (ModelNotFound, NoModel) as error:
-        return Found(None, str(error), missing=engine == "ollama" and model != ANY)
+        missing = engine == "ollama" and model != ANY
+        if missing and isinstance(error, NoModel):  # its words are for who asked for any model
+            error = ModelNotFound.named(model, (), f"Install it with: ollama pull {model}")
+        return Found(None, str(error), missing)
 
 
 @contextmanager
@@ -178,13 +180,3 @@ def skipped_setup(engine: str, asked: Asked) -> Setup:
         known |= {name: getattr(s, name) for name in names}
         known |= {"thinking": asked.thinking, "unique_prefix": asked.unique_prefix, "prompt_sha256": asked.text.sha256}
     return Setup(method=method, prompt_id=asked.prompt_id, engine=engine, model_name=private.text(asked.model), **known)
-
-
-def pull(model: str, host: str | None = None) -> str | None:
-    """Let Ollama fetch the model; None when it has, else why not. Ctrl-C ends it, and Ollama goes on from there later."""
-    try:
-        for _ in ollama.Client(host, timeout=_PULL_S).pull(model, stream=True):
-            pass
-    except _NO_ANSWER as error:
-        return private.text(f"not pulled: {' '.join(str(error).split())[:200]}")
-    return None

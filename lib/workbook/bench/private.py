@@ -18,13 +18,22 @@ from workbook.bench.record import Record
 
 BLOT = "[…]"
 _ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)"
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:]|\.\d))"
 )
 _ADDRESS_6 = re.compile(r"(?<![\w.:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
 _MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)")
-_PUBLIC = ("localhost", "ollama.com", "huggingface.co", "github.com", "openai.com", "openrouter.ai")
+_PUBLIC = (
+    "localhost",
+    "ollama.com",
+    "ollama.ai",
+    "huggingface.co",
+    "hf.co",
+    "github.com",
+    "openai.com",
+    "openrouter.ai",
+)
 _FEWEST_COLONS = 3  # an address of a machine has more parts than "4::1"
 _VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
 """Fields in which four numbers with dots are a version and no address."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from workbook import alone, paths
-from workbook.bench import conduct, estimate, live, opening, planned, plans, stats, store
+from workbook.bench import conduct, estimate, live, opening, planned, plans, pulling, stats, store
 from workbook.bench.here import host_alias
 from workbook.bench.opening import Found
 from workbook.bench.planned import Asked, Run
@@ -44,7 +44,8 @@ def run_plan(path: Path, wishes: Wishes) -> None:
         before = None if wishes.new else planned.find_run(folder, host, named)
         run = before or planned.new_run(folder, host)
         have = {model: opening.look_up(engine, model) for model in dict.fromkeys(cell.model for cell in asked)}
-        have = _pulled(have, wishes, engine)
+        wanted = {cell.model for cell in asked if run.left(cell, plan.repetitions)}
+        have = _pulled(have, wishes, engine, wanted)
         records = [r for r in store.load(folder / host).records if r.host == host] if folder.is_dir() else []
         cells = _estimated(plan, asked, run, records, have, engine, probing=not wishes.dry_run)
         board = live.Board(cells, run, plan.repetitions, have)
@@ -57,7 +58,8 @@ def run_plan(path: Path, wishes: Wishes) -> None:
         if wishes.dry_run:
             return
         if not any(run.left(cell, plan.repetitions) and have[cell.model].model for cell in asked) and before:
-            say("Nothing is left to do. Record it anew with: --new")
+            rest = f" but for what is missing: {', '.join(sorted(wanted))}" if wanted else ""
+            say(f"Nothing is left to do{rest}. Record it anew with: --new")
             return
         _conduct(plan, asked, run, named, host, engine, have, wishes, board)
 
@@ -87,22 +89,51 @@ def _summary(records: tuple[Record, ...], notes: list[str]) -> str:
     return "\n".join([stats.table(done), *live.grades(done), *doubts])
 
 
-def _pulled(have: dict[str, Found], wishes: Wishes, engine: str) -> dict[str, Found]:
-    """With the models that are missing fetched by Ollama, where the user agrees."""
-    missing = [model for model, found in have.items() if found.missing]
+def _pulled(have: dict[str, Found], wishes: Wishes, engine: str, wanted: set[str]) -> dict[str, Found]:
+    """With those of the ``wanted`` models that are missing downloaded by Ollama, where the user agrees."""
+    missing = [model for model, found in have.items() if found.missing and model in wanted]
     if not missing or wishes.dry_run:
         return have
     agreed = wishes.pull
     if agreed is None and _on_a_terminal():
-        agreed = typer.confirm(f"Ollama has not: {', '.join(missing)}. Let it download them now?")
-    if not agreed:
-        return have
+        agreed = _asked(missing)
     for model in missing:
-        say(f"Ollama pulls {model} …")
-        failed = opening.pull(model)
-        found = opening.look_up(engine, model)
-        have = have | {model: replace(found, why_not=f"{found.why_not} ({failed})") if failed else found}
+        if not agreed:
+            why_not = f"{have[model].why_not} (not pulled: that was not agreed to; --pull agrees)"
+            have = have | {model: replace(have[model], why_not=why_not)}
+        elif failed := _pull(model):
+            have = have | {model: replace(have[model], why_not=f"{model!r} is not installed; {failed}")}
+        else:
+            have = have | {model: opening.look_up(engine, model)}
     return have
+
+
+def _asked(missing: list[str]) -> bool:
+    try:
+        return typer.confirm(f"Ollama has not: {', '.join(missing)}. Let it download them now?")
+    except typer.Abort:  # Ctrl-C, or the end of what is typed
+        print()
+        raise KeyboardInterrupt from None
+
+
+def _pull(model: str) -> str | None:
+    """None once Ollama has it, else why not; either is said."""
+    say(f"Ollama pulls {model} …")
+    last = pulling.Far()
+
+    def note(far: pulling.Far) -> None:
+        nonlocal last
+        last = far
+        show(far)
+
+    try:
+        with pulling.shown(model, say) as show:
+            failed = pulling.pull(model, note)
+    except KeyboardInterrupt:
+        say(f"{model}: stopped at {last.done / 1e6:,.1f} MB. The same command goes on from there, if run again soon.")
+        raise
+    say(f"! {model}: {failed}" if failed else f"{model}: pulled, {last.total / 1e6:,.1f} MB")
+    return failed
 
 
 def _on_a_terminal() -> bool:

@@ -89,10 +89,11 @@ class Ollama(Engine):
                 f"Ollama answers at {shown(self.url, 'OLLAMA_HOST')} and has no model. Install one: ollama pull mistral"
             )
         if model is not None:
-            full = model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
-            if full not in names:
+            wanted = _listed_as(model).lower()
+            found = next((name for name in names if name.lower() == wanted), None)
+            if found is None:
                 raise ModelNotFound.named(model, names, f"Install it with: ollama pull {model}")
-            return full
+            return found
         for name in names:
             # Names that end so are answered by Ollama's own service: whoever wants that names one.
             if not name.endswith("cloud") and "completion" in self._capabilities(name):
@@ -227,3 +228,11 @@ def _content(part: Any) -> tuple[str | None, str | None]:
     if isinstance(part, ollama.ChatResponse):
         return part.message.content, part.message.thinking
     return part.response, part.thinking
+
+
+def _listed_as(model: str) -> str:
+    """How Ollama's list shows a model that may be named in full: without its own registry, with a tag."""
+    name = model
+    for own in ("https://", "registry.ollama.ai/", "library/"):
+        name = name.removeprefix(own)
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
