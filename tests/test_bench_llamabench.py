@@ -26,6 +26,14 @@ def rows(kind: str) -> list[dict[str, Any]]:
     return json.loads(text) if kind == "json" else [json.loads(line) for line in text.splitlines()]
 
 
+def test_a_word_made_to_keep_the_pattern_busy_is_cut(tmp_path: Path) -> None:
+    found = rows("json")
+    found[0]["model_type"] = "a " + "A" * 500_000  # hours, if it were read to its end
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(found[:1]))
+    assert {r.quant for r in llamabench.records(path)} == {None}
+
+
 @pytest.mark.parametrize("kind", ["json", "jsonl"])
 def test_every_repetition_comes_in_with_the_rate_that_llama_bench_gives_it(kind: str) -> None:
     found = llamabench.records(FIXTURES / f"smollm2.{kind}", "lab-1")

@@ -50,6 +50,11 @@ def loaded(folder: Path, text: str = GOOD) -> plans.Plan:
 @pytest.mark.parametrize(
     ("text", "where", "says"),
     [
+        ("name: été\nprompts: [pp8]\n", "1:7", "name 'été': letters A to Z, digits, - _ and . only"),
+        ("name: 2025-07-04\nprompts: [pp8]\n", "1:7", "name 2025-07-04: input should be a valid string: put it into"),
+        ("name: a\nprompts: []\n", "2:10", "prompts: at least one is needed"),
+        ("name: a\nprompts: [pp8]\nmodels: [3]\n", "3:10", "models.1 3: a name is needed here, or keys and values"),
+        ("name: a\nprompts: [null]\n", "2:11", "prompts.1 None: a name is needed here"),
         ("name: a\nprompt: [pp8]\n", "2:1", "unknown key 'prompt'. Did you mean prompts"),
         ("name: a\nprompts: [pp8]\nsettings:\n  - max_token: 9\n", "4:5", "unknown key 'max_token'. Did you mean max_tokens"),
         ("name: a\nprompts: [pp8]\nmodels:\n  - {named: b}\n", "4:6", "unknown key 'named'. Did you mean name"),
@@ -479,7 +484,7 @@ def test_what_the_screen_shows(here: Here) -> None:
     said: list[str] = []
     live.announce(board, said.append)
     assert said[0] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, 7 s (by a probe)"
-    assert said[1].endswith("the model is missing: skipped")
+    assert said[1].endswith("the model is missing: skipped. not there"), "why, and what else is installed"
     assert said[-1] == "Estimated time: 7 s"
     records = here.go()
     steps = [conduct.Step(here.cells[0]), *(conduct.Step(here.cells[0], r) for r in records[:3])]

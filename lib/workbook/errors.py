@@ -121,6 +121,10 @@ class PageStopped(WorkbookError):
         self.cell, self.kind, self.says = cell, kind, says
 
 
+class NotKept(WorkbookError):
+    """A record cannot be written: no space is left, or the folder may not be written. What was finished is kept."""
+
+
 class NotAlone(WorkbookError):
     """Another command is at work where only one may be."""
 

@@ -15,7 +15,7 @@ from workbook.bench.plans import Plan
 from workbook.bench.record import MachineFacts, Outcome, Record, Repetition
 from workbook.bench.recorder import Recorder, Work, one_line
 from workbook.engines.base import Engine
-from workbook.errors import RunChanged, ServerNotFound, WorkbookError
+from workbook.errors import NotKept, RunChanged, ServerNotFound, WorkbookError
 
 Opens = Callable[[str, str], Engine]
 
@@ -41,8 +41,9 @@ def conduct(
     """Do what is left of the plan; yields after each repetition, when it is on the disk.
 
     ``have``: the plan's models as the engine has them. ``consent``: generated code may be run to grade it.
-    Raises ServerNotFound when the engine goes away (the run can go on later) and RunChanged.
+    Raises ServerNotFound when the engine goes away (the run can go on later), RunChanged, and NotKept.
     """
+    recorder.writable()
     current: tuple[str, Engine] | None = None
     with ExitStack() as stack:
         for cell in asked:
@@ -65,7 +66,7 @@ def conduct(
                         yield Step(cell, record)
             except Skipped as why:
                 yield from _skip(recorder, run, cell, engine, str(why))
-            except (RunChanged, ServerNotFound):
+            except (NotKept, RunChanged, ServerNotFound):
                 raise
             except WorkbookError as error:  # it cannot even be begun: too large for this memory, a damaged file
                 yield from _skip(recorder, run, cell, engine, one_line(error))

@@ -49,7 +49,10 @@ def effect(
     """The ratio of B to A, with the interval that belongs to the test of Mann and Whitney.
 
     The interval holds the factors by which A may be multiplied so that the test finds no difference to B: two order
-    statistics of the n_a * n_b ratios (Moses). It assumes no distribution; below 4 values a side there is none of 95%.
+    statistics of the n_a * n_b ratios (Moses). It assumes no distribution, but that both sides have one, up to a
+    factor, and that every value is drawn anew: where the smaller side varies ten times as much as the other, it holds
+    the ratio less often (86% with 4 and 16 values), and repetitions of one run tell nothing of the next. Values that
+    are alike make it wider. There is none of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say.
 
     Raises ValueError: an empty side, or values that are not above 0.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -27,17 +28,26 @@ class Problem:
 def append(path: Path, line: bytes) -> None:
     """Add one line; when this returns it is on the disk.
 
-    A last line that lacks its end (an earlier writer was killed in it) is ended first.
+    A last line that lacks its end (an earlier writer was killed in it) is ended first. Where the disk is full, what
+    was written of the line is taken back, and OSError is raised.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line += b"\n"
-    with path.open("a+b") as out:
-        if out.seek(0, os.SEEK_END):
+    with path.open("a+b", buffering=0) as out:
+        size = out.seek(0, os.SEEK_END)
+        if size:
             out.seek(-1, os.SEEK_END)
             line = line if out.read(1) == b"\n" else b"\n" + line
-        out.write(line)
-        out.flush()
-        os.fsync(out.fileno())
+        written = 0
+        try:
+            while written < len(line):  # a disk that becomes full takes a part of it first
+                written += out.write(line[written:])
+            os.fsync(out.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                if out.seek(0, os.SEEK_END) == size + written:  # nobody else has added to it
+                    out.truncate(size)
+            raise
 
 
 def printable(text: str, most: int = 200) -> str:

@@ -31,6 +31,7 @@ class Row:
     total: int
     records: list[Record] = field(default_factory=list)
     state: str = "waiting"
+    why_not: str = ""
 
     def figure(self, name: str) -> float | None:
         """The median of a figure over the repetitions that count."""
@@ -54,6 +55,7 @@ class Board:
         for asked, guess in cells:
             left = len(run.left(asked, repetitions)) if have[asked.model].model is not None else 0
             row = Row(asked, guess, left, repetitions + 1, run.of(asked))
+            row.why_not = have[asked.model].why_not
             row.state = "waiting" if left else "done" if row.records else "missing"
             self.rows[asked.hash] = row
 
@@ -102,7 +104,7 @@ def announce(board: Board, say: Say) -> None:
         name = f" [{settings.name}]" if settings.name else ""
         size = "" if asked.bare else f", up to {settings.max_tokens} tokens"
         if row.state == "missing":
-            what = "the model is missing: skipped"
+            what = f"the model is missing: skipped. {row.why_not}".rstrip(". ")
         elif not row.left:
             what = "done already"
         else:

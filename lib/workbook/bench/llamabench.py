@@ -113,7 +113,8 @@ def _parsed(text: str) -> list[dict[str, Any]]:
 
 
 def _setup(row: Mapping[str, Any]) -> Setup:
-    described = _DESCRIBED.fullmatch(str(row.get("model_type") or ""))
+    # A word of others: cut, because a long one made for it would keep the pattern busy for hours.
+    described = _DESCRIBED.fullmatch(str(row.get("model_type") or "")[:200])
     quant = described and described["quant"].removeprefix("all ") + (f"_{described['mix']}" if described["mix"] else "")
     number, commit = row.get("build_number"), row.get("build_commit")
     noted = [f"{name} {_plain(row[name])}" for name in _NOTED if row.get(name) not in (None, "")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,16 @@ MOST_CELLS = 500
 MOST_REPETITIONS = 20_000
 BARE = re.compile(r"(pp|tg)([1-9][0-9]{0,5})")
 """The names of llama-bench's tests."""
+
+_WORDS = {
+    "string_pattern_mismatch": "letters A to Z, digits, - _ and . only, a letter or digit first",
+    "string_too_long": "this is too long",
+    "too_short": "at least one is needed",
+    "too_long": "these are too many",
+    "model_type": "a name is needed here, or keys and values",
+    "model_attributes_type": "a name is needed here, or keys and values",
+}
+"""What is wrong, where pydantic's own words are for programmers."""
 
 ANY = "any"
 """As a model's name: what the engine itself would choose."""
@@ -152,9 +163,13 @@ def _first(read: yamlfile.Read, error: ValidationError) -> BadPlan:
         return read.refusal(place, f"unknown key {place[-1]!r}. {_near(str(place[-1]), _keys(place))}", key=True)
     if kind == "missing":
         return read.refusal(place, f"{place[-1]!r} is missing here.")
-    value = repr(found["input"])
-    shown = "" if isinstance(found["input"], dict | list | tuple) else f" {value[:60]}"
-    why = str(found["msg"]).removeprefix("Value error, ").rstrip(".")
+    given = found["input"]
+    shown = (
+        "" if isinstance(given, dict | list | tuple) else f" {given if isinstance(given, date) else repr(given)!s:.60}"
+    )
+    why = _WORDS.get(kind) or str(found["msg"]).removeprefix("Value error, ").rstrip(".")
+    if kind == "string_type" and given is not None:
+        why += ": put it into quotes"
     named = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
     return read.refusal(place, f"{named}{shown}: {why[0].lower()}{why[1:]}.")
 

@@ -74,7 +74,7 @@ def record_this_machine(
 
     ``results``: the folder of records, default ``paths.results()``. ``host``: an alias for this machine.
     Ctrl-C ends the run; the summary then says so and holds every finished repetition.
-    Raises BadOption, and what ``connect`` raises.
+    Raises BadOption, NotKept, and what ``connect`` raises.
     """
     plan = Plan(repetitions, prompt_tokens, gen_tokens, n_threads)
     alias = host_alias(host)
@@ -90,6 +90,7 @@ def run(engine: Engine, folder: Path, plan: Plan, host: str, progress: bool = Tr
 
     started, run_id = datetime.now(UTC), secrets.token_hex(6)
     recorder = Recorder(store.run_file(folder, host, started, run_id), run_id, machine_facts(host))
+    recorder.writable()
     interrupted = False
     total = 3 * (plan.repetitions + 1)
     try:

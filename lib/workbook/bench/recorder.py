@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from workbook.bench.gpulog import GpuLog
 from workbook.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Status, Task
 from workbook.bench.sampler import Sampler
 from workbook.engines.types import Answer
-from workbook.errors import EngineTimeout, OutOfMemory, ServerNotFound, StreamBroken, WorkbookError
+from workbook.errors import EngineTimeout, NotKept, OutOfMemory, ServerNotFound, StreamBroken, WorkbookError
 
 GIVE_UP_AFTER = 2  # failures in a row: the third would fail too, and each may wait for its time limit
 _RELOADED_NS = 200_000_000
@@ -96,11 +98,29 @@ class Recorder:
         return self.keep(record)
 
     def keep(self, record: Record) -> Record:
-        """Append it; when this returns it is on the disk."""
+        """Append it; when this returns it is on the disk. Raises NotKept."""
         record = private.cleaned(record)  # as the store does
-        store.append(self.path, record)
+        with self._writing():
+            store.append(self.path, record)
         self.records.append(record)
         return record
+
+    def writable(self) -> None:
+        """Raise NotKept where no record can be written: known before anything is measured, not after."""
+        with self._writing():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path.parent) as tried:
+                tried.write(b" ")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise NotKept(
+                f"{paths.shown(self.path.parent)} cannot be written ({error.strerror}). The {len(self.records)} "
+                "repetitions that ended are kept. Make room, or name another folder with --results."
+            ) from None
 
     def _attempt(self, cell: Cell, rep: int) -> tuple[Attempt, Resources]:
         try:
@@ -125,7 +145,8 @@ class Recorder:
         if work.grading is not None:
             kept = _answer_file(answer)
             name = f"{work.grading.prompt_id}-{work.cell.setup.hash()}-r{rep}.md"
-            paths.write_whole(work.grading.folder / name, kept)
+            with self._writing():
+                paths.write_whole(work.grading.folder / name, kept)
             found["answer_sha256"] = hashlib.sha256(kept).hexdigest()
             task, said = _graded(work.grading, answer)
             found["warnings"] = said

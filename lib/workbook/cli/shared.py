@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workbook import paths
 from workbook.errors import WorkbookError
 
 PagesArgument = Annotated[list[str] | None, typer.Argument(help="Numbers or names of pages, e.g. 11; all without.")]
@@ -28,6 +30,13 @@ def one_line(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except WorkbookError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except BrokenPipeError:  # whoever read has seen enough: | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes once more as it ends
+            raise typer.Exit(1) from None
+        except OSError as error:
+            named = f"{paths.shown(Path(str(error.filename)))}: " if error.filename else ""
+            print(f"{type(error).__name__}: {named}{error.strerror or 'the system refused it'}.", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("Stopped. What was finished is kept.", file=sys.stderr)
