@@ -88,8 +88,8 @@ def killed(ended: Ended, scene: Scene) -> bool:
     return not scene.victim_lives()
 
 
-HELD = "memory harness"
-"""How a program ends that holds memory which no process shows: that it is the program's cannot always be told."""
+HELD = "memory harness signal"
+"""How a program ends that holds memory which no process shows: by the watch, or by the kernel where that counts."""
 
 TABLE = (
     # The network
@@ -141,7 +141,7 @@ TABLE = (
     row("memfd_sent", "memory", HELD),
     row("backlog_bomb", "memory", HELD),
     row("sockets_full", "memory forks", HELD),
-    row("pipe_pages", "memory", HELD),
+    row("pipe_pages", "memory", f"{HELD} exit"),
     row("pipes_full", "memory", f"{HELD} exit"),
     row("disk_bomb", "disk", "exit output"),
     row("inode_bomb_tmp", "disk files", "output", timeout_s=20),

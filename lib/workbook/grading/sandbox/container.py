@@ -1,4 +1,6 @@
-"""The tier of podman: a container without image, network or rights, its memory and processes counted by the kernel.
+"""The tier of podman: a container without image, network or rights, root's or a user's.
+
+Its memory and processes are counted by the kernel, where control groups count for this user, and by the watch.
 
 Its root is an empty folder in which the system's programs and this Python are shown, read-only; so nothing is fetched.
 Docker has no such way to start from a folder and passes no descriptors on: it is not used.
@@ -108,17 +110,23 @@ def prepare(wanted: Wanted, runtime: str | None = None) -> Cage:
 
 
 def _walls(wanted: Wanted, limits: Limits) -> list[str]:
-    memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the watch should be the first to see
     words = [
         "--interactive", "--log-driver", "passthrough", "--network", "none", "--ipc", "private", "--pid", "private",
         "--cap-drop", "all", "--security-opt", "no-new-privileges", "--read-only", "--read-only-tmpfs=false",
-        "--hostname", "sandbox", "--unsetenv-all", "--no-hosts", "--memory", memory, "--memory-swap", memory,
-        "--pids-limit", str(limits.processes * 4), "--shm-size", f"{SHARED_MB}m",
+        "--hostname", "sandbox", "--unsetenv-all", "--no-hosts", "--shm-size", f"{SHARED_MB}m",
         "--tmpfs", f"{FOLDER}:rw,size={limits.disk_mb}m,mode=0777", "--tmpfs", f"/tmp:rw,size={SHARED_MB}m,mode=1777",
         "--tmpfs", f"{HOME}:ro,size=4k,mode=0555",
     ]  # fmt: skip
+    if _kernel_counts():
+        memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the watch should see it first
+        words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(limits.processes * 4)]
     # Without it root of a container that root starts is root; that of a user's is the user, and files stay readable.
     return words + ["--user", "65534:65534"] * (os.geteuid() == 0)
+
+
+def _kernel_counts() -> bool:
+    """Whether control groups hold memory and processes: not for a user's containers below version 2. Else the watch."""
+    return os.geteuid() == 0 or Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 def _shown(wanted: Wanted) -> list[tuple[str, str]]:
