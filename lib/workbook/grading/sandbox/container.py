@@ -86,12 +86,14 @@ def prepare(wanted: Wanted, runtime: str | None = None) -> Cage:
     podman = shutil.which("podman") or "podman"
 
     def remove() -> None:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):  # the folder goes in any case
-            subprocess.run(
-                [podman, "rm", "--force", "--ignore", name], env=ours, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=60,
-            )  # fmt: skip
-        folders.remove(whole)
+        commands = [[podman, "rm", "--force", "--ignore", name]]
+        if os.geteuid() != 0:  # the places of its mounts, which are empty: of a user that only podman can be
+            commands.append([podman, "unshare", "find", str(root), "-xdev", "-depth", "-empty", "-delete"])
+        for command in commands:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):  # the folder goes in any case
+                subprocess.run(command, env=ours, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
+        with contextlib.suppress(OSError):  # where podman could not clear up: an empty folder stays
+            folders.remove(whole)
 
     runtime = (_tried()[0] or "") if runtime is None else runtime
     words = [sys.executable, "-I", "-S", "-c", MOVE, "{given}", podman]
@@ -120,8 +122,10 @@ def _walls(wanted: Wanted, limits: Limits) -> list[str]:
     if _kernel_counts():
         memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the watch should see it first
         words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(limits.processes * 4)]
-    # Without it root of a container that root starts is root; that of a user's is the user, and files stay readable.
-    return words + ["--user", "65534:65534"] * (os.geteuid() == 0)
+    if os.geteuid() == 0:  # else root of a container that root starts is root
+        return [*words, "--user", "65534:65534"]
+    # The user inside too, not the root of the container: without rights there, and what the user may read stays readable.
+    return [*words, "--userns", "keep-id", "--user", f"{os.geteuid()}:{os.getegid()}"]
 
 
 def _kernel_counts() -> bool:
