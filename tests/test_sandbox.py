@@ -513,6 +513,40 @@ def test_bubblewraps_words(tmp_path, monkeypatch):
     assert not any(str(Path.home()).startswith(path) or path.startswith(("/home", "/var", "/run")) for path in shown)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "0", ""),
+        ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
+        ("user/max_user_namespaces", "96365", ""),
+        ("kernel/hostname", "x", ""),
+    ],
+)
+def test_what_forbids_namespaces_is_said_with_its_cure(name, value, says, tmp_path):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(value + "\n")
+    said = bubblewrap.forbidden(tmp_path)
+    assert said.endswith(f"sudo sysctl -w {says} allows it") if says else said == ""
+
+
+@linux
+def test_where_namespaces_are_forbidden_the_next_tier_is_used(tmp_path, monkeypatch):
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    bubblewrap._why_not.cache_clear()
+    try:
+        tier = bubblewrap.tier()
+    finally:
+        bubblewrap._why_not.cache_clear()
+    assert not tier.available
+    assert tier.why_not.startswith("bwrap does not work here (bwrap: setting up uid map: Permission denied)")
+    fake(monkeypatch, tier, limits.tier())
+    assert running.chosen(weak=True).name == "limits"
+
+
 @posix
 def test_podmans_words(monkeypatch):
     cage = container.prepare(wanted(), "")
