@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from workbook.errors import NoConsent, NoSandbox
 from workbook.grading import sandbox
-from workbook.grading.sandbox import bubblewrap, consent, container, folder, job, limits, macos, running
+from workbook.grading.sandbox import bubblewrap, consent, container, folder, job, limits, macos, running, watch
 from workbook.grading.sandbox.__main__ import line, main
 from workbook.grading.sandbox.cage import Wanted
 from workbook.grading.sandbox.interpreter import Interpreter, interpreter
@@ -29,6 +29,7 @@ from workbook.grading.sandbox.types import STRONG, Ended, Limits, Tier
 
 posix = pytest.mark.skipif(os.name == "nt", reason="the tiers of Linux and macOS")
 TIERS = [tier.name for tier in sandbox.tiers() if tier.available and tier.name in {"container", "bubblewrap", "limits"}]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="what Linux tells of its memory")
 each = pytest.mark.parametrize("tier", TIERS)
 ALL = frozenset({"network", "files", "processes"})
 
@@ -363,6 +364,54 @@ def test_several_at_once():
     assert {number: (e.code, e.stdout) for number, e in ended.items()} == {n: (n, f"{n}\n".encode()) for n in range(4)}
 
 
+@linux
+@each
+def test_the_kernel_ends_the_program_before_the_users_own(tier):
+    ended = run(
+        "import subprocess as s; print(s.run(['/bin/cat', '/proc/self/oom_score_adj'], stdout=s.PIPE).stdout)", tier
+    )
+    assert ended.stdout == b"b'1000\\n'\n"
+
+
+@linux
+def test_memory_that_no_process_shows_is_a_part_of_it():
+    assert 0 < watch.unseen() < psutil.virtual_memory().total
+
+
+def test_what_counts_as_memory_that_no_process_shows(tmp_path, monkeypatch):
+    def told(**changed):
+        held = {"MemTotal": 1000, "MemFree": 300, "MemAvailable": 700, "Buffers": 20, "Cached": 380, "AnonPages": 150}
+        held |= {"Shmem": 30, "SReclaimable": 40, "SUnreclaim": 50, "HugePages_Total": 0}
+        lines = [f"{name}:  {number + changed.get(name, 0)} kB" for name, number in held.items()]
+        (tmp_path / "meminfo").write_text("\n".join(lines))
+        return watch.unseen() >> 10
+
+    monkeypatch.setattr(watch, "MEMINFO", tmp_path / "meminfo")
+    assert told() == 1000 - 300 - 20 - 380 - 150 - 40 + 30
+    assert told(MemFree=-100, AnonPages=100) == told()  # a process takes it
+    assert told(MemFree=-100, Cached=100) == told()  # a file is read
+    assert told(MemFree=-100, Cached=100, Shmem=100) == told() + 100  # a file without a name
+    assert told(MemFree=-100) == told() + 100  # a socket's buffers
+
+
+def test_a_system_that_does_not_tell_its_memory(tmp_path, monkeypatch):
+    for text in (None, "", "MemTotal: 1 kB\n", "MemTotal: many kB\n"):
+        if text is not None:
+            (tmp_path / "meminfo").write_text(text)
+        monkeypatch.setattr(watch, "MEMINFO", tmp_path / "meminfo")
+        assert watch.unseen() == 0
+
+
+@pytest.mark.parametrize(("grown_mb", "held", "ends"), [(400, 0, None), (500, 0, "harness"), (500, 60 << 20, "memory")])
+def test_who_is_blamed_for_memory_that_no_process_shows(grown_mb, held, ends, tmp_path, monkeypatch):
+    looks = iter([1 << 30, (1 << 30) + (grown_mb << 20)])
+    monkeypatch.setattr(watch, "unseen", lambda: next(looks))
+    monkeypatch.setattr(watch, "unmapped", lambda pids: held)
+    monkeypatch.setattr(watch, "_below", lambda pid: iter(()))
+    found = watch.Watch(os.getpid(), tmp_path, (), Limits(memory_mb=100, disk_mb=64)).crossed()
+    assert (found and found[0]) == ends
+
+
 # What is read back
 
 
@@ -462,6 +511,40 @@ def test_bubblewraps_words(tmp_path, monkeypatch):
     assert bound == []  # nothing of ours can be written
     shown = {words[place + 1] for place, word in enumerate(words) if word.startswith("--ro-bind")}
     assert not any(str(Path.home()).startswith(path) or path.startswith(("/home", "/var", "/run")) for path in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "0", ""),
+        ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
+        ("user/max_user_namespaces", "96365", ""),
+        ("kernel/hostname", "x", ""),
+    ],
+)
+def test_what_forbids_namespaces_is_said_with_its_cure(name, value, says, tmp_path):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(value + "\n")
+    said = bubblewrap.forbidden(tmp_path)
+    assert said.endswith(f"sudo sysctl -w {says} allows it") if says else said == ""
+
+
+@linux
+def test_where_namespaces_are_forbidden_the_next_tier_is_used(tmp_path, monkeypatch):
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    bubblewrap._why_not.cache_clear()
+    try:
+        tier = bubblewrap.tier()
+    finally:
+        bubblewrap._why_not.cache_clear()
+    assert not tier.available
+    assert tier.why_not.startswith("bwrap does not work here (bwrap: setting up uid map: Permission denied)")
+    fake(monkeypatch, tier, limits.tier())
+    assert running.chosen(weak=True).name == "limits"
 
 
 @posix

@@ -113,8 +113,9 @@ class Scene:
                 door.shutdown(socket.SHUT_RDWR)
             door.close()
 
-    def left(self, within_s: float = 10) -> list[str]:
-        """What stayed of the program, in words. Mounts of others come and go: those seen now must go in a while."""
+    def left(self, within_s: float = 60) -> list[str]:
+        """What stayed of the program, in words. Mounts of others come and go: those seen now must go in a while,
+        which is longer than a container of another run of these tests is there."""
         found = [f"a process: {process.pid}" for process in with_token(self.token)]
         found += [f"a folder: {name}" for name in leftover_folders() - self.folders]
         found += [f"a descriptor: {name}" for name in descriptors() if name not in self.descriptors]

@@ -88,6 +88,9 @@ def killed(ended: Ended, scene: Scene) -> bool:
     return not scene.victim_lives()
 
 
+HELD = "memory harness signal"
+"""How a program ends that holds memory which no process shows: by the watch, or by the kernel where that counts."""
+
 TABLE = (
     # The network
     row("tcp_out", "network", effect=heard, seen=(tried,), free=True),
@@ -130,7 +133,18 @@ TABLE = (
     row("memory_bomb", "memory", "memory"),
     row("memory_many", "memory forks", "memory"),
     row("memfd_bomb", "forks memory", "memory", timeout_s=LONG),
+    row("memory_at_once", "memory", "memory", seen=(tried,)),
+    row("zero_map", "memory", "memory"),
+    row("fork_many", "memory forks", "signal memory", timeout_s=20),
+    row("shared_unseen", "memory", HELD),
+    row("segments_bomb", "memory processes", HELD),
+    row("memfd_sent", "memory", HELD),
+    row("backlog_bomb", "memory", HELD),
+    row("sockets_full", "memory forks", HELD),
+    row("pipe_pages", "memory", f"{HELD} exit"),
+    row("pipes_full", "memory", f"{HELD} exit"),
     row("disk_bomb", "disk", "exit output"),
+    row("inode_bomb_tmp", "disk files", "output", timeout_s=20),
     row("inode_bomb", "disk", "output exit timeout", timeout_s=10, seen=(refused(1),)),
     row("sparse_file", "output", seen=(tried, nothing_large, refused(1))),
     row("shm_bomb", "disk files", "exit memory"),
@@ -168,3 +182,28 @@ TABLE = (
     row("forge_status", "output", seen=(code(5),)),
     row("steal_report", "output", seen=(tried,)),
 )
+
+GROUPS = {
+    "the network": "tcp_out tcp6_out udp_out dns listen abstract_socket interfaces",
+    "sockets of this machine": "unix_socket",
+    "home, keys, the checkout": "read_home read_ssh read_keys other_environ read_checkout",
+    "writing outside its folder": "write_absolute write_dotdot write_system kernel_files mounts device_left",
+    "more rights, the clock, the terminal": "become_root set_time tiocsti raise_limits",
+    "fork bombs, threads": "fork_bomb fork_chain fork_many thread_bomb",
+    "memory": "memory_bomb memory_many memory_at_once zero_map many_descriptors",
+    "memory that no process shows": (
+        "memfd_bomb memfd_sent shared_unseen segments_bomb shared_segments backlog_bomb sockets_full pipes_full pipe_pages"
+    ),
+    "disk": "disk_bomb inode_bomb inode_bomb_tmp shm_bomb sparse_file zip_bomb",
+    "endless output": "endless_stdout endless_stderr endless_report",
+    "time and ignored signals": "ignore_signals sleep_forever burn stop_self read_forever",
+    "double fork, what outlives it": "daemon outlive daemon_holds",
+    "signals to others": "see_processes kill_victim kill_caller kill_all",
+    "ptrace, the guard": "ptrace kill_guard stop_guard hold_first",
+    "links, pipes, folders it leaves": "symlinks hardlinks fifo_left deep_folders",
+    "names and modules it leaves": "huge_names plant_modules overwrite_self",
+    "escape codes, bytes": "escape_codes bad_bytes",
+    "exit code tricks": "exit_early exit_wrap exit_like_signal signal_self",
+    "forging the report": "forge_guard forge_status steal_report",
+}
+"""The programs by what they try; each in one group."""

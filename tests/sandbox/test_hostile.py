@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostile_scene import MARK, Scene
-from hostile_table import PROGRAMS, TABLE, Hostile
+from hostile_table import GROUPS, PROGRAMS, TABLE, Hostile
 
 from workbook.grading import sandbox
 from workbook.grading.sandbox import Ended
@@ -73,5 +73,6 @@ def test_the_check_sees_who_is_not_contained(row, scene, tmp_path):
 
 def test_every_program_has_its_row():
     assert sorted(path.stem for path in PROGRAMS.glob("*.py")) == sorted(row.name for row in TABLE)
+    assert sorted(" ".join(GROUPS.values()).split()) == sorted(row.name for row in TABLE)
     assert len(TABLE) >= 40
     assert all(Path(PROGRAMS / f"{row.name}.py").stat().st_size < 4096 and row.tries for row in TABLE)

@@ -20,6 +20,12 @@ FOLDER, HOME = "/box", "/home/empty"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SHOWN = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/nix/store", "/gnu/store")
 SHARED_MB = 32
+FORBID = (
+    ("user/max_user_namespaces", "0", "10000"),
+    ("kernel/unprivileged_userns_clone", "0", "1"),  # Debian's
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu's, since 24.04
+)
+"""Settings, the value that forbids a user namespaces of their own, the one that allows them."""
 CLOSED = (
     "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
     "--uid", "1000", "--gid", "1000", "--hostname", "sandbox",
@@ -50,7 +56,16 @@ def _why_not() -> str:
         return f"bwrap does not start ({type(error).__name__})"
     if done.stdout.strip() != b"in":
         said = [line for line in done.stderr.decode(errors="replace").splitlines() if not line.startswith("{")]
-        return f"bwrap does not work here ({said[-1][:120] if said else 'it says nothing'})"
+        return f"bwrap does not work here ({said[-1][:120] if said else 'it says nothing'}){forbidden()}"
+    return ""
+
+
+def forbidden(settings: Path = Path("/proc/sys")) -> str:
+    """Which setting of the system keeps users from namespaces of their own, and its cure; empty where none does."""
+    for name, value, cure in FORBID:
+        with contextlib.suppress(OSError):
+            if (settings / name).read_text().strip() == value:
+                return f": the system forbids it, sudo sysctl -w {name.replace('/', '.')}={cure} allows it"
     return ""
 
 

@@ -1,4 +1,6 @@
-"""The tier of podman: a container without image, network or rights, its memory and processes counted by the kernel.
+"""The tier of podman: a container without image, network or rights, root's or a user's.
+
+Its memory and processes are counted by the kernel, where control groups count for this user, and by the watch.
 
 Its root is an empty folder in which the system's programs and this Python are shown, read-only; so nothing is fetched.
 Docker has no such way to start from a folder and passes no descriptors on: it is not used.
@@ -84,12 +86,14 @@ def prepare(wanted: Wanted, runtime: str | None = None) -> Cage:
     podman = shutil.which("podman") or "podman"
 
     def remove() -> None:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):  # the folder goes in any case
-            subprocess.run(
-                [podman, "rm", "--force", "--ignore", name], env=ours, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=60,
-            )  # fmt: skip
-        folders.remove(whole)
+        commands = [[podman, "rm", "--force", "--ignore", name]]
+        if os.geteuid() != 0:  # the places of its mounts, which are empty: of a user that only podman can be
+            commands.append([podman, "unshare", "find", str(root), "-xdev", "-depth", "-empty", "-delete"])
+        for command in commands:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):  # the folder goes in any case
+                subprocess.run(command, env=ours, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
+        with contextlib.suppress(OSError):  # where podman could not clear up: an empty folder stays
+            folders.remove(whole)
 
     runtime = (_tried()[0] or "") if runtime is None else runtime
     words = [sys.executable, "-I", "-S", "-c", MOVE, "{given}", podman]
@@ -108,17 +112,25 @@ def prepare(wanted: Wanted, runtime: str | None = None) -> Cage:
 
 
 def _walls(wanted: Wanted, limits: Limits) -> list[str]:
-    memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the watch should be the first to see
     words = [
         "--interactive", "--log-driver", "passthrough", "--network", "none", "--ipc", "private", "--pid", "private",
         "--cap-drop", "all", "--security-opt", "no-new-privileges", "--read-only", "--read-only-tmpfs=false",
-        "--hostname", "sandbox", "--unsetenv-all", "--no-hosts", "--memory", memory, "--memory-swap", memory,
-        "--pids-limit", str(limits.processes * 4), "--shm-size", f"{SHARED_MB}m",
+        "--hostname", "sandbox", "--unsetenv-all", "--no-hosts", "--shm-size", f"{SHARED_MB}m",
         "--tmpfs", f"{FOLDER}:rw,size={limits.disk_mb}m,mode=0777", "--tmpfs", f"/tmp:rw,size={SHARED_MB}m,mode=1777",
         "--tmpfs", f"{HOME}:ro,size=4k,mode=0555",
     ]  # fmt: skip
-    # Without it root of a container that root starts is root; that of a user's is the user, and files stay readable.
-    return words + ["--user", "65534:65534"] * (os.geteuid() == 0)
+    if _kernel_counts():
+        memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the watch should see it first
+        words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(limits.processes * 4)]
+    if os.geteuid() == 0:  # else root of a container that root starts is root
+        return [*words, "--user", "65534:65534"]
+    # The user inside too, not the root of the container: without rights there, and what the user may read stays readable.
+    return [*words, "--userns", "keep-id", "--user", f"{os.geteuid()}:{os.getegid()}"]
+
+
+def _kernel_counts() -> bool:
+    """Whether control groups hold memory and processes: not for a user's containers below version 2. Else the watch."""
+    return os.geteuid() == 0 or Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 def _shown(wanted: Wanted) -> list[tuple[str, str]]:

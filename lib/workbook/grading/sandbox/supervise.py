@@ -16,11 +16,13 @@ from workbook.grading.sandbox.cage import Cage
 from workbook.grading.sandbox.channels import Channels, opened
 from workbook.grading.sandbox.task import Task
 from workbook.grading.sandbox.types import Ended, How
-from workbook.grading.sandbox.watch import Watch
+from workbook.grading.sandbox.watch import Watch, go_first
 
 TICK_S = 0.05
 START_S = 20.0
 """For the sandbox itself, before the program begins: its time is counted from there."""
+IN_MEMORY = ("/tmp", "/dev/shm")
+"""Beside its folder: where a program of a tier with walls can write."""
 GUARD = (Path(__file__).with_name("guard.py")).read_text(encoding="utf-8")
 
 
@@ -32,7 +34,7 @@ class _Run:
     channels: Channels
     first: int  # the process below which all of its are
     folder: Path
-    folder_fd: int = -1
+    in_memory: tuple[int, ...] = ()  # its folder and the others, where they are the sandbox's own
     namespace: leftovers.Namespace | None = None
 
 
@@ -60,8 +62,8 @@ def supervise(cage: Cage, python: str, task: Task) -> Ended:
         finally:
             if isinstance(run, _Run):
                 _end(cage, run)
-                if run.folder_fd >= 0:
-                    os.close(run.folder_fd)
+                for fd in run.in_memory:
+                    os.close(fd)
             elif process.poll() is None:
                 process.kill()
             process.wait()
@@ -92,15 +94,22 @@ def _ready(cage: Cage, process: subprocess.Popen[bytes], channels: Channels) -> 
         process.wait()
         return "the sandbox did not start"
     if cage.outside is not None:
+        go_first(process.pid)
         return _Run(process, channels, process.pid, cage.outside)
+    opened: list[int] = []
     try:
         first = int(json.loads(channels.first_process())["child-pid"]) if cage.counted else _named(cage.pidfile)
-        fd = os.open(f"/proc/{first}/root{cage.inside}", os.O_RDONLY | os.O_DIRECTORY)
+        for place in (cage.inside, *IN_MEMORY):
+            opened.append(os.open(f"/proc/{first}/root{place}", os.O_RDONLY | os.O_DIRECTORY))
     except (OSError, ValueError, KeyError) as error:
+        for fd in opened:
+            os.close(fd)
         process.kill()
         process.wait()
         return f"the sandbox's folder is not in reach ({type(error).__name__})"
-    return _Run(process, channels, first, Path(f"/proc/self/fd/{fd}"), fd, leftovers.Namespace(first))
+    go_first(first)
+    folder = Path(f"/proc/self/fd/{opened[0]}")
+    return _Run(process, channels, first, folder, tuple(opened), leftovers.Namespace(first))
 
 
 def _named(pidfile: Path | None) -> int:
@@ -142,7 +151,7 @@ def _went(cage: Cage, run: _Run, task: Task) -> Ended:
 
 def _until(cage: Cage, run: _Run, task: Task, started: float) -> tuple[How, int | None, str]:
     """Wait for the program's end, its time's end, or a limit."""
-    watch = Watch(run.first, run.folder, run.folder_fd >= 0, task.limits)
+    watch = Watch(run.first, run.folder, run.in_memory, task.limits)
     end = started + task.limits.timeout_s
     while True:
         line = run.channels.line(min(time.monotonic() + TICK_S, end))
