@@ -32,7 +32,7 @@ def test_map_links_and_text(tmp_path):
     table = pages.map_table(pages.pages(tmp_path))
     row = table._repr_markdown_().splitlines()[2]
     assert row == (
-        "| [11 Count to two](1_theory/11_count.ipynb) | Two numbers and 1.5 \\| what? | 5 | 1 GB | beginner |"
+        "| [11 Count to two](1_theory/11_count.ipynb) | Two numbers and 1.5 \\| what? | 5 | 1\u00a0GB | beginner |"
     )
     assert repr(table) == "11  Count to two    5 min    1 GB  beginner"
     assert repr(pages.map_table([])) == ""

@@ -200,7 +200,8 @@ class MapTable:
         for page in self.pages:
             aim = first_sentence(page.aim).replace("|", "\\|")
             name = f"[{page.number} {page.title}]({page.link})"
-            rows.append(f"| {name} | {aim} | {page.minutes:g} | {ram(page)} | {page.level} |")
+            room = ram(page).replace(" ", "\u00a0")  # in a narrow column the number stays with its unit
+            rows.append(f"| {name} | {aim} | {page.minutes:g} | {room} | {page.level} |")
         return "\n".join(rows)
 
     def __repr__(self) -> str:

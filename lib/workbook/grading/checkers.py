@@ -133,7 +133,7 @@ class LinesAre(_Text):
         if self.different:
             checks["different"] = len({folded(line) for line in lines}) == len(lines)
         wrong = [name for name, right in checks.items() if not right]
-        return Judged(not wrong, checks, f"{len(lines)} lines; wrong: {', '.join(wrong)}" if wrong else "")
+        return Judged(not wrong, checks, f"lines: {len(lines)}; wrong: {', '.join(wrong)}" if wrong else "")
 
 
 class JsonIs(_Text):
