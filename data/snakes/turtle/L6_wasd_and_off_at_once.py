@@ -15,11 +15,11 @@ stamper.penup()
 
 class Game:
     def __init__(self):
-        self.begin()
+        self.begin((-1, 0))
 
-    def begin(self):
-        self.body = [(0, 0), (1, 0)]
-        self.way = (-1, 0)
+    def begin(self, way):
+        self.body = [(0, 0)]
+        self.way = way
         self.place_fruit()
 
     def place_fruit(self):
@@ -27,21 +27,25 @@ class Game:
         self.fruit = (random.randint(-edge, edge), random.randint(-edge, edge))
 
     def turn(self, way):
-        if (way[0] + self.way[0], way[1] + self.way[1]) != (0, 0):
+        if len(self.body) == 1 or (way[0] + self.way[0], way[1] + self.way[1]) != (0, 0):
             self.way = way
 
     def step(self):
+        if self.way != (0, 0):
+            self.move()
+        self.show()
+        screen.ontimer(self.step, 90)
+
+    def move(self):
         head = (self.body[0][0] + self.way[0], self.body[0][1] + self.way[1])
         if head in self.body or max(abs(head[0]), abs(head[1])) > HALF // CELL:
-            self.begin()
+            self.begin((0, 0))  # and waits for a key
         else:
             self.body.insert(0, head)
             if head == self.fruit:
                 self.place_fruit()
             else:
                 self.body.pop()
-        self.show()
-        screen.ontimer(self.step, 90)
 
     def show(self):
         stamper.clearstamps()

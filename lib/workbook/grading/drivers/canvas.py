@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import re
 import zlib
 from array import array
 from typing import Any
@@ -11,6 +13,7 @@ from .picture import Picture
 from .player import Player
 
 UNIT = 5.0  # pixels from one place of the picture to the next
+_LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
 _AREAS = ("rectangle", "oval", "polygon", "image", "arc")
 
 
@@ -20,6 +23,7 @@ class Canvases:
     def __init__(self, tk: Any, player: Player) -> None:
         self.tk, self.player = tk, player
         self.made: list[Any] = []
+        self._buttons: list[Any] = []
         self._colours: dict[Any, int] = {}
 
     def install(self) -> None:
@@ -41,6 +45,29 @@ class Canvases:
             return change(widget, cmd, cnf, kw)
 
         canvas.__init__, label.__init__, misc._configure = made, labelled, changed
+        for kind in (self.tk.Button, importlib.import_module("tkinter.ttk").Button):
+            self._note_buttons(kind)
+
+    def _note_buttons(self, kind: Any) -> None:
+        make = kind.__init__
+
+        def made(widget: Any, *args: Any, **kwargs: Any) -> None:
+            make(widget, *args, **kwargs)
+            self._buttons.append(widget)
+
+        kind.__init__ = made
+
+    def buttons(self) -> list[Any]:
+        """The buttons that can be pressed now, and whose words do not say that they end the program."""
+        found = []
+        for button in self._buttons:
+            try:
+                usable = button.winfo_exists() and "disabled" not in str(button.cget("state"))
+                if usable and not _LEAVE.search(str(button.cget("text"))):
+                    found.append(button)
+            except self.tk.TclError:
+                continue
+        return found
 
     def _words(self, text: Any) -> None:
         if isinstance(text, str) and text.strip():

@@ -15,7 +15,7 @@ from typing import Any
 from .clock import Clock
 from .fake_curses import ATTRIBUTES, CONSTANTS, KEYS, Window, WrongPlace
 from .picture import Picture
-from .player import Player
+from .player import CLICK, Player
 
 _SIGNS = {"up": 259, "down": 258, "left": 260, "right": 261, "return": 10, "space": 32}
 POLLS = 40  # readings of the keyboard without anything shown anew that count as one frame
@@ -93,7 +93,7 @@ class Driver:
         return self.keys.popleft() if self.keys else -1
 
     def _press(self, names: list[str]) -> None:
-        self.keys.extend(_SIGNS.get(name) or ord(name) for name in names)
+        self.keys.extend(_SIGNS.get(name) or ord(name) for name in names if name != CLICK)
 
     def _picture(self) -> Picture:
         """Signs and colours as numbers; words and figures are not drawn (``Window.addstr``)."""

@@ -18,7 +18,8 @@ SCHEMES = (
     {"up": "w", "down": "s", "left": "a", "right": "d"},
     {"up": "z", "down": "s", "left": "q", "right": "d"},
 )
-_STARTS = {20: "return", 30: "space", 40: "s", 50: "p", 60: "1", 70: "y"}
+CLICK = "click"  # of the mouse: on the button that begins the game, where there is one
+_STARTS = {20: "return", 30: "space", 37: CLICK, 40: "s", 50: "p", 60: "1", 70: "y"}
 _TRIES = {
     5: (0, "right"),
     12: (0, "up"),
