@@ -124,6 +124,8 @@ def test_grading_is_refused_when_a_known_program_is_misjudged(cache, monkeypatch
 def test_what_has_no_driver_is_ungraded_and_what_shows_nothing_is_not():
     for code in ("import msvcrt\n", "while True:\n    move = input()\n", "import pyglet\n"):
         assert levels.judge(code, consent=True).outcome == "ungraded"
+    apart = "import curses\nfrom multiprocessing import Process\nProcess(target=print).start()\n"
+    assert levels.judge(apart, consent=True).outcome == "ungraded"
     assert levels.judge(None, consent=True).level == "L0"
     assert levels.judge("def f(:", consent=True).level == "L0"
     assert program(TASKS["snake-fr"].accept[0]).outcome == "one block"

@@ -115,3 +115,21 @@ def test_mistral_at_four_and_a_half_bits():
     weights = facts.table("models").set_index("name").loc["mistral:7b", "params_b"]
     assert round(weights * 4.5 / 8, 2) == 4.08
     assert DOUBTS["doubt"].str.contains("7.25 billion weights at 4.5 bits are 4.08 GB").sum() == 1
+
+
+UNSEEN = facts.table("grader_on_unseen")
+
+
+def test_programs_of_others_are_counted_once_and_none_is_judged_without_a_level():
+    assert list(UNSEEN["number"]) == list(range(1, len(UNSEEN) + 1))
+    assert set(UNSEEN["toolkit"]) == {"pygame", "curses", "turtle", "tkinter"}
+    assert set(UNSEEN["source_kind"]) == {"github", "pypi", "model-written"}
+    levels = {f"L{i}" for i in range(7)} | {"ungraded"}
+    assert set(UNSEEN[["expected", "judged_before", "judged_after"]].stack()) <= levels
+    assert dict(UNSEEN["half"].value_counts()) == {"learn": 23, "test": 23}
+
+
+def test_every_misjudged_program_says_why():
+    wrong = UNSEEN[["judged_before", "judged_after"]].ne(UNSEEN["expected"], axis=0).any(axis=1)
+    assert wrong.sum() == 9
+    assert list(UNSEEN["note"].notna()) == list(wrong)

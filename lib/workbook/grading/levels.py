@@ -24,7 +24,7 @@ from workbook.errors import NoSandbox
 from workbook.grading.extract import parsed
 from workbook.grading.plays import Play, Seen, play
 from workbook.grading.sandbox.running import chosen
-from workbook.grading.sources import TOOLKITS, UNPLAYABLE, no_driver, syntax, toolkit_of, unseeded
+from workbook.grading.sources import TOOLKITS, UNPLAYABLE, apart, no_driver, syntax, toolkit_of, unseeded
 from workbook.grading.types import Mark, Result
 
 MARKS: Final[dict[str, Mark]] = {
@@ -69,8 +69,9 @@ def judge(code: str | None, *, consent: bool, python: Path | None = None, tier: 
         verdict.reasons.append("no code in the answer" if code is None else f"it does not parse: {syntax(code)}")
         return verdict
     toolkit = toolkit_of(tree)
-    if toolkit is None and no_driver(tree):
-        verdict.outcome, verdict.reasons = "ungraded", [no_driver(tree)]
+    why_not = no_driver(tree) if toolkit is None else apart(tree)
+    if why_not:
+        verdict.outcome, verdict.reasons = "ungraded", [why_not]
         return verdict
     games = _Games(
         lambda kind, seed: play(code, toolkit or "none", kind, seed, consent=consent, python=python, tier=tier)

@@ -7,7 +7,7 @@ from typing import Final
 
 TOOLKITS: Final = ("pygame", "turtle", "curses", "tkinter")
 UNPLAYABLE: Final = frozenset({
-    "arcade", "asciimatics", "blessed", "cocos", "colorama", "cv2", "getch", "getkey", "glfw", "ipycanvas",
+    "arcade", "asciimatics", "blessed", "cocos", "colorama", "cv2", "freegames", "getch", "getkey", "glfw", "ipycanvas",
     "keyboard", "kivy", "matplotlib", "msvcrt", "numpy", "OpenGL", "panda3d", "PIL", "PyQt5", "PyQt6", "PySide2",
     "PySide6", "pgzero", "pgzrun", "pyglet", "pynput", "pyxel", "raylib", "readchar", "rich", "termios", "textual",
     "tty", "ursina", "winsound", "wx",
@@ -50,6 +50,15 @@ def no_driver(tree: ast.Module) -> str:
         return ""
     what = f"it uses {', '.join(other)}" if other else "it plays in the terminal by input()"
     return f"{what}: there is no driver for that. Graded are {', '.join(TOOLKITS)}"
+
+
+def apart(tree: ast.Module) -> str:
+    """Why a program with a toolkit cannot be watched all the same: its keys are read in a process of their own."""
+    used = {node.attr if isinstance(node, ast.Attribute) else node.id for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute | ast.Name)}  # fmt: skip
+    if "multiprocessing" in imported(tree) and used & {"Process", "Pool", "Manager"}:
+        return "it plays in several processes, and only one of them can be watched"
+    return ""
 
 
 def unseeded(tree: ast.Module) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import re
 import zlib
 from array import array
 from typing import Any
@@ -11,6 +13,7 @@ from .picture import Picture
 from .player import Player
 
 UNIT = 5.0  # pixels from one place of the picture to the next
+_LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
 _AREAS = ("rectangle", "oval", "polygon", "image", "arc")
 
 
@@ -20,6 +23,8 @@ class Canvases:
     def __init__(self, tk: Any, player: Player) -> None:
         self.tk, self.player = tk, player
         self.made: list[Any] = []
+        self._buttons: list[Any] = []
+        self._colours: dict[Any, int] = {}
 
     def install(self) -> None:
         """Note every canvas that is made, and the words of labels."""
@@ -40,6 +45,29 @@ class Canvases:
             return change(widget, cmd, cnf, kw)
 
         canvas.__init__, label.__init__, misc._configure = made, labelled, changed
+        for kind in (self.tk.Button, importlib.import_module("tkinter.ttk").Button):
+            self._note_buttons(kind)
+
+    def _note_buttons(self, kind: Any) -> None:
+        make = kind.__init__
+
+        def made(widget: Any, *args: Any, **kwargs: Any) -> None:
+            make(widget, *args, **kwargs)
+            self._buttons.append(widget)
+
+        kind.__init__ = made
+
+    def buttons(self) -> list[Any]:
+        """The buttons that can be pressed now, and whose words do not say that they end the program."""
+        found = []
+        for button in self._buttons:
+            try:
+                usable = button.winfo_exists() and "disabled" not in str(button.cget("state"))
+                if usable and not _LEAVE.search(str(button.cget("text"))):
+                    found.append(button)
+            except self.tk.TclError:
+                continue
+        return found
 
     def _words(self, text: Any) -> None:
         if isinstance(text, str) and text.strip():
@@ -76,7 +104,8 @@ class Canvases:
 
     def _read(self, canvas: Any, wide: int, high: int) -> Picture:
         columns, rows = max(1, int(wide // UNIT)), max(1, int(high // UNIT))
-        cells = array("I", bytes(4 * columns * rows))
+        ground = self._colour(canvas, canvas.cget("background"))
+        cells = array("I", [ground]) * (columns * rows)
         left, top = canvas.canvasx(0), canvas.canvasy(0)
         for item in canvas.find_all():
             kind = canvas.type(item)
@@ -87,15 +116,25 @@ class Canvases:
                 continue
             where = [c - (top if i % 2 else left) for i, c in enumerate(canvas.coords(item))]
             if kind == "line" and len(set(where)) > 2:
-                colour = _colour(canvas.itemcget(item, "fill"))
+                colour, half = self._fill(canvas, item, kind), float(canvas.itemcget(item, "width")) / 2
                 for x, y in _along(where) if colour else ():
                     _dot(cells, columns, rows, x, y, colour)
+                    if half > UNIT:
+                        _area(cells, columns, rows, (x - half, y - half, x + half, y + half), colour)
             elif kind in _AREAS and len(where) >= 2:
                 _area(cells, columns, rows, self._box(canvas, item, kind, where), self._fill(canvas, item, kind))
         return Picture(columns, rows, cells.tobytes())
 
     def _fill(self, canvas: Any, item: int, kind: str) -> int:
-        return _colour(canvas.itemcget(item, "image" if kind == "image" else "fill"))
+        if kind == "image":
+            return zlib.crc32(str(canvas.itemcget(item, "image")).encode()) | 1
+        return self._colour(canvas, canvas.itemcget(item, "fill"))
+
+    def _colour(self, canvas: Any, name: Any) -> int:
+        """A number for a colour, whatever it is called: what is drawn in the ground's colour is not seen."""
+        if name and name not in self._colours:
+            self._colours[name] = zlib.crc32(repr(canvas.winfo_rgb(name)).encode()) | 1
+        return self._colours[name] if name else 0
 
     def _box(self, canvas: Any, item: int, kind: str, where: list[float]) -> tuple[float, float, float, float]:
         if kind == "image":
@@ -103,10 +142,6 @@ class Canvases:
             left, top = canvas.canvasx(0), canvas.canvasy(0)
             return box[0] - left, box[1] - top, box[2] - left, box[3] - top
         return min(where[::2]), min(where[1::2]), max(where[::2]), max(where[1::2])
-
-
-def _colour(name: Any) -> int:
-    return zlib.crc32(str(name).encode()) | 1 if name else 0
 
 
 def _area(cells: array[int], columns: int, rows: int, box: tuple[float, float, float, float], colour: int) -> None:

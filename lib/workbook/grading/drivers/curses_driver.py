@@ -15,13 +15,13 @@ from typing import Any
 from .clock import Clock
 from .fake_curses import ATTRIBUTES, CONSTANTS, KEYS, Window, WrongPlace
 from .picture import Picture
-from .player import Player
+from .player import CLICK, Player
 
 _SIGNS = {"up": 259, "down": 258, "left": 260, "right": 261, "return": 10, "space": 32}
 POLLS = 40  # readings of the keyboard without anything shown anew that count as one frame
 
 _NOTHING = (
-    "start_color", "use_default_colors", "init_pair", "init_color", "curs_set", "noecho", "echo", "cbreak",
+    "start_color", "use_default_colors", "init_color", "curs_set", "noecho", "echo", "cbreak",
     "nocbreak", "raw", "noraw", "endwin", "beep", "flash", "nonl", "nl", "halfdelay", "flushinp", "ungetch",
     "def_prog_mode", "reset_shell_mode", "intrflush", "meta", "mousemask", "resizeterm", "resize_term",
     "savetty", "resetty", "typeahead", "use_env", "filter", "delay_output", "isendwin", "setupterm",
@@ -38,6 +38,7 @@ class Driver:
         self.keys: deque[int] = deque()
         self.screen = Window(self, 24, 80, 0, 0, None)
         self.dirty, self.idle = False, 0
+        self.backgrounds: dict[int, int] = {}  # of pairs of colours
 
     def install(self) -> None:
         """Make ``import curses`` give ours."""
@@ -49,6 +50,7 @@ class Driver:
         module.wrapper = lambda f, *args, **kwargs: f(self.screen, *args, **kwargs)
         module.doupdate, module.napms = self.screen.refresh, lambda ms: self.sleep(ms / 1000)
         module.has_colors = module.can_change_color = lambda: True
+        module.init_pair = lambda pair, _front, back: self.backgrounds.update({pair: back})
         module.color_pair = lambda number: number << 8
         module.pair_number = lambda attribute: attribute >> 8 & 255
         module.keyname = lambda key: chr(key).encode() if 0 <= key < 256 else b"KEY"
@@ -71,6 +73,10 @@ class Driver:
     def _newpad(self, rows: int, columns: int) -> Window:
         return Window(self, min(rows, 24), min(columns, 80), 0, 0, self.screen)
 
+    def coloured(self, attribute: int) -> bool:
+        """Whether a blank written so is a patch of colour."""
+        return self.backgrounds.get(attribute >> 8 & 255, 0) > 0
+
     def shown(self) -> None:
         """The screen was brought up to date."""
         self.dirty = True
@@ -87,7 +93,7 @@ class Driver:
         return self.keys.popleft() if self.keys else -1
 
     def _press(self, names: list[str]) -> None:
-        self.keys.extend(_SIGNS.get(name) or ord(name) for name in names)
+        self.keys.extend(_SIGNS.get(name) or ord(name) for name in names if name != CLICK)
 
     def _picture(self) -> Picture:
         """Signs and colours as numbers; words and figures are not drawn (``Window.addstr``)."""

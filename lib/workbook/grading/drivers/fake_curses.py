@@ -14,6 +14,7 @@ ATTRIBUTES = {
     "A_STANDOUT": 1 << 16, "A_BLINK": 1 << 19, "A_INVIS": 1 << 23, "A_PROTECT": 1 << 24, "A_ALTCHARSET": 1 << 22,
     "A_COLOR": 0xFF00, "A_CHARTEXT": 0xFF, "A_ATTRIBUTES": 0x7FFFFF00,
 }  # fmt: skip
+_REVERSED = ATTRIBUTES["A_REVERSE"] | ATTRIBUTES["A_STANDOUT"]
 _COLOURS = ("BLACK", "RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN", "WHITE")
 _LINES = {
     "ACS_CKBOARD": 0x2592, "ACS_BLOCK": 0x2588, "ACS_PI": 0x3C0, "ACS_DIAMOND": 0x25C6, "ACS_BULLET": 0xB7,
@@ -67,6 +68,11 @@ class Window:
 
     def _sign(self, sign: Any, attribute: int) -> int:
         number = sign if isinstance(sign, int) else ord(str(sign)[0])
+        if number == 32:  # a blank shows the background of its colours, and nothing where that is the screen's
+            if attribute & _REVERSED:
+                number = 0x2588
+            elif not self.driver.coloured(attribute):
+                return 32
         return (number & 0x1FFFFF if number >= 0x100 else number) | (attribute >> 8 & 0xFF) << 21
 
     def addstr(self, *args: Any) -> None:

@@ -18,7 +18,8 @@ SCHEMES = (
     {"up": "w", "down": "s", "left": "a", "right": "d"},
     {"up": "z", "down": "s", "left": "q", "right": "d"},
 )
-_STARTS = {20: "return", 30: "space", 40: "s", 50: "p", 60: "1", 70: "y"}
+CLICK = "click"  # of the mouse: on the button that begins the game, where there is one
+_STARTS = {20: "return", 30: "space", 37: CLICK, 40: "s", 50: "p", 60: "1", 70: "y"}
 _TRIES = {
     5: (0, "right"),
     12: (0, "up"),
@@ -58,6 +59,7 @@ class Player:
     _phase_at: int = 0
     _sent: str | None = None
     _ignored: int = 0
+    _obeyed: bool = False  # the snake went once where a key of this scheme sent it
     _survived: bool = False
     _early: set[str] = field(default_factory=set)
 
@@ -123,8 +125,7 @@ class Player:
             direction = ("up", "right", "down", "left")[self.n // 20 % 4]
             keys.append(SCHEMES[self.n // 80 % 2][direction])
         elif not self.still and self.first_key is None and self.reader.steps >= 2:
-            turn = "up" if self.reader.direction in ("left", "right") else "right"
-            keys.append(SCHEMES[0][turn])
+            keys.append(SCHEMES[0][self.reader.inwards(self._picture)])
         return keys
 
     def _enter(self, phase: str) -> None:
@@ -167,11 +168,13 @@ class Player:
         if direction is None:
             return []
         if direction == going:
+            self._obeyed = self._obeyed or (self._ignored > 0 and self._sent == direction)
             self._ignored, self._sent = 0, direction
             return []
-        self._ignored += self._sent == direction
-        if self._ignored > 12:
-            self._ignored, self.scheme = 0, (self.scheme + 1) % len(SCHEMES)
+        self._ignored = self._ignored + 1 if self._sent == direction else 1
+        patience = 12 if self._obeyed else max(4, 1.5 * self.reader.cell / max(self.reader.pitch, 0.25))
+        if self._ignored > 1 + patience:
+            self._ignored, self._obeyed, self.scheme = 0, False, (self.scheme + 1) % len(SCHEMES)
         self._sent = direction
         return [SCHEMES[self.scheme][direction]]
 
@@ -239,5 +242,6 @@ class Player:
             self._ends("frozen")
             self.finish("over")
         if waited > 2 * wait and waited % 5 == 0:
-            return [SCHEMES[self.scheme][("up", "left", "down", "right")[waited // 5 % 4]]]
+            scheme = self.scheme if self._obeyed else waited // 20 % 2  # perhaps no key was ever one of the game's
+            return [SCHEMES[scheme][("up", "left", "down", "right")[waited // 5 % 4]]]
         return []

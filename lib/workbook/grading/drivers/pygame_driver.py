@@ -8,7 +8,7 @@ from typing import Any
 
 from .clock import Clock
 from .picture import Picture
-from .player import Player
+from .player import CLICK, Player
 
 STEP = 5  # pixels from one place of the picture to the next: it divides the usual sizes of cells
 _NAMES = {"return": "RETURN", "space": "SPACE", "up": "UP", "down": "DOWN", "left": "LEFT", "right": "RIGHT"}
@@ -82,7 +82,7 @@ class Driver:
         pg = self.pygame
         while self.up_next:
             pg.event.post(pg.event.Event(pg.KEYUP, key=self.up_next.popleft(), mod=0, unicode="", scancode=0))
-        for name in keys:
+        for name in (one for one in keys if one != CLICK):
             key = getattr(pg, "K_" + _NAMES.get(name, name))
             letter = name if len(name) == 1 else {"space": " ", "return": "\r"}.get(name, "")
             pg.event.post(pg.event.Event(pg.KEYDOWN, key=key, mod=0, unicode=letter, scancode=0))

@@ -175,6 +175,13 @@ class Reader:
         wanted = [b for b in self.foods if not any(_near(b, place, 0.8 * max(self.cell, 1)) for place in self.refused)]
         return min(wanted, key=lambda b: abs(b.x - x) + abs(b.y - y), default=None)
 
+    def inwards(self, picture: Picture | None) -> str:
+        """The turn that leads away from the nearer border: by the other, a snake that starts there is dead at once."""
+        x, y = self.head or (0.0, 0.0)
+        if self.direction in ("left", "right"):
+            return "down" if picture and y < picture.height / 2 else "up"
+        return "right" if picture is None or x < picture.width / 2 else "left"
+
     def _meals(self, now: int) -> None:
         """See whether the head has come over a food, and what became of the last one it came over."""
         reach = 0.75 * max(self.cell, self.pitch, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .canvas import Canvases
 from .clock import Clock
-from .player import Player
+from .player import CLICK, Player
 
 _KEYSYMS = {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "return": "Return", "space": "space"}
 _ENDED = ("application has been destroyed", "invalid command name", "Terminator")
@@ -120,7 +120,7 @@ class Driver:
     def _frame(self, new: bool) -> None:
         picture = self.canvases.picture() if new else None
         for name in self.player.frame(picture):
-            self._press(_KEYSYMS.get(name, name))
+            self._click() if name == CLICK else self._press(_KEYSYMS.get(name, name))
 
     def _keys(self) -> None:
         misc = self.tk.Misc
@@ -148,6 +148,16 @@ class Driver:
                 if _fits(sequence, kind, keysym):
                     for widget, func in list(entries):
                         func(self._event(widget, keysym))
+
+    def _click(self) -> None:
+        """Press the first button that does not end the program; without one, click where the program listens for it."""
+        for button in self.canvases.buttons():
+            button.invoke()
+            return
+        for (_, sequence), entries in list(self.bound.items()):
+            if sequence in ("Button-1", "ButtonPress-1", "1"):
+                for widget, func in list(entries):
+                    func(self._event(widget, ""))
 
     def _event(self, widget: Any, keysym: str) -> Any:
         event = self.tk.Event()
