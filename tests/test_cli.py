@@ -9,13 +9,18 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from workbook import bench, cli, lab, models, pages, paths, refresh, run, site
+from workbook import alone, bench, cli, lab, models, pages, paths, refresh, run, site
 from workbook.bench import protocol
 from workbook.errors import BadPage, NoModel
 from workbook.stores import LocalModel, Skipped
 
 HEAVY = {"llama_cpp", "numpy", "pandas", "matplotlib", "pydantic", "nbformat", "nbclient", "jupyter_client", "IPython",
          "ollama", "openai", "httpx", "psutil", "yaml", "gguf", "sphinx", "ipywidgets", "papermill", "rich"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _lock_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path / "cache"))
 
 
 def call(*words):
@@ -101,7 +106,7 @@ def test_bench_passes_its_options_on(monkeypatch, tmp_path):
     ]
     result = call("bench", *words, "--host", "box", "--results", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "0 records in" in result.stdout
+    assert "nothing was recorded" in result.stdout
     assert seen == {"engine": "ollama", "model": "phi3", "repetitions": 7, "prompt_tokens": 16, "gen_tokens": 8,
                     "host": "box", "results": tmp_path}  # fmt: skip
     assert call("bench", "--repetitions", "0").exit_code == 2
@@ -112,7 +117,7 @@ def test_bench_that_was_interrupted(monkeypatch, tmp_path):
     monkeypatch.setattr(protocol, "record_this_machine", lambda **_: summary)
     result = call("bench")
     assert result.exit_code == 130
-    assert "0 records in" in result.stdout, "the summary is shown all the same"
+    assert "nothing was recorded" in result.stdout, "the summary is shown all the same"
 
 
 def test_results_of_the_example(monkeypatch):
@@ -209,3 +214,10 @@ def test_lab_prints_its_address_and_ends(tmp_path):
     finally:
         server.kill()
         server.wait(timeout=20)
+
+
+def test_a_second_benchmark_is_refused_while_the_first_is_at_work():
+    with alone.alone(paths.cache() / "bench.lock", "benchmark"):
+        result = call("bench")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("NotAlone: another benchmark is at work")

@@ -126,6 +126,29 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path, command: str) -> None
     assert "file" in result.stderr or "no dropped runs" in result.stderr
 
 
+def test_names_of_others_do_not_move_the_cursor_or_turn_the_text(results: Path) -> None:
+    turned = sample(run_id="a" * 12, model_name="safe\u202egpj.exe", prompt_id="x\u2028y")
+    store.append(store.run_file(results, "example", turned.started_at, turned.run_id), turned)
+    for words in (("list",), ("show", "aaa"), ("summary",)):
+        said = call(results, *words).output
+        assert "safe?gpj.exe" in said
+        assert "x?y" in said
+        assert said.replace("\n", "").isprintable()
+
+
+def test_a_run_is_not_compared_with_itself(results: Path) -> None:
+    said = call(results, "compare", ONE, ONE[:4], code=1).stderr
+    assert said == f"BadOption: {ONE!r} and {ONE[:4]!r} are both {ONE}. Give another one to compare it with.\n"
+
+
+def test_what_the_system_refuses_is_one_line(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(results / "x.jsonl"))
+
+    monkeypatch.setattr("workbook.bench.index.open_index", refused)
+    assert call(results, "list", code=1).stderr == "PermissionError: x.jsonl: Permission denied.\n"
+
+
 def test_compare_export_merge_and_import(results: Path, tmp_path: Path) -> None:
     assert "B faster" in call(results, "compare", ONE, TWO).stdout
     other = tmp_path / "other"

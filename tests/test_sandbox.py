@@ -122,6 +122,13 @@ def test_the_environment_may_say_yes(state):
     assert not any(consent.given({"WORKBOOK_SANDBOX": word}) for word in ("", "no", "1", "yes please"))
 
 
+@posix
+def test_a_pipe_is_no_program(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.py")  # nobody will ever write into it
+    assert main([str(tmp_path / "pipe.py"), "--yes", f"--tier={TIERS[0]}"]) == 1
+    assert capsys.readouterr().err == "BadOption: pipe.py is no file. Give a Python program.\n"
+
+
 def test_the_command_refuses_without_a_yes(state, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
     program = tmp_path / "p.py"

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from workbook import analysis
-from workbook.bench import columns, stats, summaries
+from workbook.bench import columns, lines, stats, summaries
 from workbook.bench.effects import CONFIDENCE, Effect, effect
 from workbook.bench.index import Index
 from workbook.bench.record import Record
@@ -132,6 +132,10 @@ def _meant(index: Index, a: str, b: str, kind: str | None) -> tuple[str, str, st
     for name, full in zip((a, b), found, strict=True):
         if len(full) > 1:
             raise BadOption(f"{len(full)} runs begin with {name!r}: {', '.join(full[:4])}. Give more of the id.")
+    if found[0] == found[1]:
+        raise BadOption(
+            f"{a!r} and {b!r} are both {lines.printable(found[0][0])}. Give another one to compare it with."
+        )
     return field, found[0][0], found[1][0]
 
 

@@ -56,7 +56,8 @@ class RunSummary:
         return "\n".join([stats.table(self.records), *(f"! {note}" for note in self.notes)])
 
     def __str__(self) -> str:
-        return f"{self.table()}\n{len(self.records)} records in {paths.shown(self.path)}"
+        kept = f"{len(self.records)} records in {paths.shown(self.path)}" if self.records else "nothing was recorded"
+        return f"{self.table()}\n{kept}"
 
 
 def record_this_machine(

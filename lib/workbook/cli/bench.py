@@ -38,17 +38,19 @@ def bench(
 
         run_plan(plan, Wishes(engine, host, results, yes, pull, dry_run, new))
         return
+    from workbook import alone, paths
     from workbook.bench import protocol
 
-    summary = protocol.record_this_machine(
-        engine=engine,
-        model=model,
-        repetitions=repetitions,
-        prompt_tokens=prompt_tokens,
-        gen_tokens=gen_tokens,
-        results=results,
-        host=host,
-    )
+    with alone.alone(paths.cache() / "bench.lock", "benchmark"):
+        summary = protocol.record_this_machine(
+            engine=engine,
+            model=model,
+            repetitions=repetitions,
+            prompt_tokens=prompt_tokens,
+            gen_tokens=gen_tokens,
+            results=results,
+            host=host,
+        )
     say(str(summary))
     if summary.interrupted:
         raise KeyboardInterrupt

@@ -29,7 +29,7 @@ def one_line(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except WorkbookError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            print(_harmless(f"{type(error).__name__}: {error}"), file=sys.stderr)
             raise typer.Exit(1) from None
         except BrokenPipeError:  # whoever read has seen enough: | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes once more as it ends
@@ -46,5 +46,12 @@ def one_line(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def say(line: str) -> None:
-    """Print at once, into a pipe too: a long command shows that it moves."""
-    print(line, flush=True)
+    """Print at once, into a pipe too: a long command shows that it moves.
+
+    What would move a terminal's cursor or turn its text around is shown as "?": names in records are others' words.
+    """
+    print(_harmless(line), flush=True)
+
+
+def _harmless(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from workbook import paths
 from workbook.errors import BadOption, WorkbookError
 from workbook.grading.sandbox import Ended, consent, run, tiers
 from workbook.grading.sandbox.running import chosen
@@ -58,6 +59,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         if not 0 < options.timeout <= 3600 or not 16 <= options.memory <= 1 << 20:
             raise BadOption("--timeout is between 0 and 3600 seconds, --memory between 16 MB and 1 TB.")
+        if options.program.exists() and not options.program.is_file():  # a pipe would be waited for
+            raise BadOption(f"{paths.shown(options.program)} is no file. Give a Python program.")
         tier = chosen(options.tier)
         # A yes that was kept was given for walls that are there.
         ask = _asked if sys.stdin.isatty() and not tier.weak else None
