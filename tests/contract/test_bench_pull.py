@@ -136,7 +136,7 @@ def test_a_connection_that_breaks_off_is_taken_up_again(reader: Reader) -> None:
 
 @pytest.mark.parametrize(("fault", "says", "weights"), [
     ("damaged", "what came is damaged and was thrown away. Run the same command again", 2),
-    ("refuses", "not pulled: ", 1),
+    ("refuses", "not pulled: its registry lacks a part of it", 1),
 ])  # fmt: skip
 def test_a_download_that_fails_is_one_line_and_the_same_command_succeeds_later(
     reader: Reader, fault: str, says: str, weights: int

@@ -22,7 +22,8 @@ _MOST_BYTES = 2**50
 _SUM = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _AGAIN = "Run the same command again: Ollama goes on where it stopped"
 _MEANS = (
-    ("file does not exist", "its registry has no model of that name"),
+    ("manifest: file does not exist", "its registry has no model of that name"),
+    ("file does not exist", "its registry lacks a part of it"),
     ("digest mismatch", "what came is damaged and was thrown away. Run the same command again to download it anew"),
     ("no space left", "the disk is full"),
     ("x509", "its registry's certificate is not trusted on this machine"),
