@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from workbook.bench import index, quick, store
 from workbook.bench.lines import Problem
 from workbook.bench.parts import Setup, digest
-from workbook.bench.record import Lasting, Record, Varying
+from workbook.bench.record import Lasting, Record, Varying, refuse_impossible
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
 GOOD = [
@@ -150,6 +150,8 @@ def odd_lines() -> Iterator[bytes]:
         yield from (written(found, ", ", ": "), written(found, ",\t", " :"), written(found, ",", ": "))
         yield written([(one, said) for one, said in found if said != "null"])
         yield json.dumps(json.loads(record.line())).encode()
+    for method, wrong in (("llama-bench", "100.0"), ("server-timings", "110.0")):  # each has the other's rate
+        yield written([(one, wrong if one == "tg_ts" else said) for one, said in members(sample(method=method))])
     yield from changed_members(members(graded()))
     yield from renamed_setups(members(graded()))
     yield from trapped(members(graded()))
@@ -249,6 +251,8 @@ class _AnyHash(Setup):
     ("name", "instead"),
     [
         ("refuse_impossible", lambda *_: None),
+        *(("refuse_impossible", lambda found, _, method=method: refuse_impossible(found, method))
+          for method in ("llama-bench", "client-stream")),
         ("Setup", _AnyHash),
         *((model.__name__, loosened(model, **how)) for model in (Varying, Setup, Lasting)
           for how in ({"extra": "ignore"}, {"strict": False})),
