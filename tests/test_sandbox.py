@@ -555,7 +555,20 @@ def test_where_namespaces_are_forbidden_the_next_tier_is_used(tmp_path, monkeypa
 
 
 @posix
+def test_a_users_container_is_that_users(monkeypatch):
+    monkeypatch.setattr(container, "_kernel_counts", lambda: False)
+    monkeypatch.setattr(container.os, "geteuid", lambda: 1234)
+    joined = " ".join(container._walls(wanted(), Limits()))
+    assert "--userns keep-id --user 1234:" in joined
+    assert "--memory" not in joined  # podman would say on the program's stderr that it does not keep it
+    assert "--pids-limit" not in joined
+    monkeypatch.setattr(container.os, "geteuid", lambda: 0)
+    assert container._walls(wanted(), Limits())[-2:] == ["--user", "65534:65534"]
+
+
+@posix
 def test_podmans_words(monkeypatch):
+    monkeypatch.setattr(container, "_kernel_counts", lambda: True)
     cage = container.prepare(wanted(), "")
     try:
         joined = " ".join(cage.wrap)
