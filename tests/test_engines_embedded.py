@@ -16,6 +16,7 @@ from workbook.errors import (
     BadOption,
     ContextOverflow,
     DamagedModel,
+    EngineError,
     EngineTimeout,
     ModelNotFound,
     NotJSON,
@@ -117,6 +118,9 @@ def test_a_model_that_is_dropped_is_freed():
     with llama.Model(n_ctx=64, n_threads=1) as closed:
         pass
     closed.close()  # twice is once
+    for ask in (lambda: closed.text([1, 2]), lambda: closed.tokenize("a"), lambda: closed.decode([1])):
+        with pytest.raises(EngineError, match="closed"):  # not a crash of the process
+            ask()
 
 
 def test_embed_refuses_what_makes_no_embeddings(engine, tmp_path):

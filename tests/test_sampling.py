@@ -221,16 +221,18 @@ def test_compared_outputs_hold_under_another_rounding_and_the_prose_is_true(
                 exec(source(name), names)
             if "nbval-ignore-output" not in cell["metadata"].get("tags", []):
                 assert printed.getvalue() == stored(name), name
-    top = names["likeliest"](names["probs"])
-    assert top[0][0] == "','"
-    assert not any(colour in token for token, _ in top for colour in ("bleu", "ble", "vert", "rouge", "noir", "blanc"))
-    assert names["pieces"] == ["' ble'", "'u'"]
-    assert names["factors"][0] < 1e-3 < 0.8 < names["factors"][1]
-    assert all(en > 200 * fr for en, fr in zip(names["english"], names["french"], strict=True))
-    assert 500 < names["after"][" bleu"] / names["before"][" bleu"] < 2500  # "about a thousand times"
-    assert max(names["after"], key=names["after"].get) == " bleu"
-    assert names["after"][" bleu"] < 0.1
-    assert names["capital_probs"].max() > 0.7
+        top = names["likeliest"](names["probs"])
+        assert top[0][0] == "','"
+        assert not any(
+            colour in token for token, _ in top for colour in ("bleu", "ble", "vert", "rouge", "noir", "blanc")
+        )
+        assert names["pieces"] == ["' ble'", "'u'"]
+        assert names["factors"][0] < 1e-3 < 0.8 < names["factors"][1]
+        assert all(en > 200 * fr for en, fr in zip(names["english"], names["french"], strict=True))
+        assert 500 < names["after"][" bleu"] / names["before"][" bleu"] < 2500  # "about a thousand times"
+        assert max(names["after"], key=names["after"].get) == " bleu"
+        assert names["after"][" bleu"] < 0.1
+        assert names["capital_probs"].max() > 0.7
 
 
 def test_two_roundings_tell_two_stories() -> None:

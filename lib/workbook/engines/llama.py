@@ -241,7 +241,7 @@ class Model:
     def close(self) -> None:
         """Free the context and the model."""
         self._end()
-        self.context = self._model = None
+        self._lib, self.context, self._model = native.Closed(), None, None
 
     def __enter__(self) -> Model:
         return self

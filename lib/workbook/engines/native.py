@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from workbook.errors import BadOption, LlamaCppMissing
+from workbook.errors import BadOption, EngineError, LlamaCppMissing
 
 _DEBUG, _ERROR, _MARK = 1, 4, -1  # GGML_LOG_LEVEL_*, in ggml.h; the mark is ours
 _LINES: deque[tuple[int, str]] = deque(maxlen=5000)  # llama.cpp logs per process: so do we
@@ -110,6 +110,13 @@ def string(fill: Callable[[Any, int], int]) -> str:
         if n < room:
             return buffer.value.decode("utf-8", "replace")
         room = n + 1
+
+
+class Closed:
+    """What a closed model has in place of the library: a call with a freed pointer would end the whole process."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise EngineError("this model is closed. Open it again, or ask before the end of its `with`.")
 
 
 def free(lib: Any, handles: list[Any]) -> None:
