@@ -16,7 +16,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before a page's kernel starts: an empty folder of records for it alone, the stored look, the stored engine."""
     if item.path.suffix != ".ipynb" or item.path in STARTED:
         return
-    from workbook.execute import SHOWN_ALIKE
+    from programs.site.execute import SHOWN_ALIKE
 
     STARTED.add(item.path)
     mine = SCRATCH / f"nbval-{item.path.stem}"

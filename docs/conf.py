@@ -14,7 +14,7 @@ nitpicky = True
 # Pages are executed by ``workbook``, never by the site.
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
-# The default loads scripts from another host; ``workbook.islands`` makes the pages' widgets run without.
+# The default loads scripts from another host; ``programs.site.islands`` makes the pages' widgets run without.
 nb_ipywidgets_js = {}
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]

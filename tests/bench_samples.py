@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from workbook.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup, Task
+from programs.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup, Task
 from workbook.engines import Answer, Engine, Info, ModelEntry, Options, Piece
 from workbook.engines.types import Message
 

@@ -19,11 +19,11 @@ from typing import Any
 
 from bench_samples import Scripted
 
-from workbook.bench import conduct, planned, plans, store
-from workbook.bench.here import machine_facts
-from workbook.bench.opening import Found
-from workbook.bench.record import Record
-from workbook.bench.recorder import Recorder
+from programs.bench import conduct, planned, plans, store
+from programs.bench.here import machine_facts
+from programs.bench.opening import Found
+from programs.bench.record import Record
+from programs.bench.recorder import Recorder
 
 PLAN = plans.Plan(name="killed", repetitions=6, models=[{"name": "a"}, {"name": "b"}], prompts=["chat-story"])
 CELLS = planned.cells(PLAN)

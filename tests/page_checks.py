@@ -8,7 +8,8 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from workbook import budgets, leaks, pages
+from programs.site import budgets
+from workbook import leaks, pages
 from workbook.exercises import load
 
 LONGEST_CELL, LONG_CELL = 25, 15

@@ -84,14 +84,15 @@ def sample(number: str = "11") -> Any:
 
 def record(notebook: Any) -> None:
     """Let the recorded cost be that of the notebook as it is now."""
-    from workbook import budgets
+    from programs.site import budgets
 
     notebook.metadata.workbook.measured.sources = budgets.digest(notebook)
 
 
 def store(notebook: Any, folder: Path, link: str = "1_theory/11_count.ipynb") -> Path:
     """Write ``notebook`` under ``folder`` in the stored form."""
-    from workbook import normalize, paths
+    from programs.site import normalize
+    from workbook import paths
 
     paths.write_whole(folder / link, normalize.dump(normalize.normalize(notebook)))
     return folder / link

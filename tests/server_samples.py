@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 
+from programs.serve import jobs
+from programs.serve.app import create_app
+from programs.serve.asking import Service
+from programs.serve.catalogue import Details, Entry, Shown
+from programs.serve.guard import Door, Limits
+from programs.serve.runner import Loaded, Refused
 from workbook.errors import ModelNotFound
-from workbook.server import jobs
-from workbook.server.app import create_app
-from workbook.server.asking import Service
-from workbook.server.catalogue import Details, Entry, Shown
-from workbook.server.guard import Door, Limits
-from workbook.server.runner import Loaded, Refused
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 SECRET = Path("/somewhere/secret/file.gguf")

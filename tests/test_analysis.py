@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from bench_samples import run, sample
 
-from workbook import analysis, paths
-from workbook.bench import index, marks, stats, store
+from programs.bench import analysis, index, marks, stats, store
+from workbook import paths
 from workbook.errors import BadOption, NotComparable
 
 ONE = run([100, 101, 99, 100, 101])

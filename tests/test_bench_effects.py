@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from workbook.bench import effects
+from programs.bench import effects
 
 
 # Critical values of Mann and Whitney's U, two-sided 5%, as tables print them: the largest U that is significant.

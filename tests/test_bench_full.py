@@ -12,8 +12,8 @@ import pytest
 from bench_samples import Scripted, sample
 from typer.testing import CliRunner
 
-from workbook import cli
-from workbook.bench import opening, protocol, store
+from programs import cli
+from programs.bench import opening, protocol, store
 from workbook.errors import NotKept
 
 PLAN = "name: tried\nrepetitions: 2\nmodels: [one]\nprompts: [chat-story]\nsettings: {max_tokens: 4}\n"

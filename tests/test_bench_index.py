@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from bench_samples import run, sample
 
+from programs.bench import columns, index, lines, marks, stats, store, summaries
+from programs.bench.record import Record
 from workbook import paths
-from workbook.bench import columns, index, lines, marks, stats, store, summaries
-from workbook.bench.record import Record
 from workbook.errors import BadOption
 
 RUNS = {"a" * 12: ("one", "m:1b", [100.0, 104, 90, 97, 101]), "b" * 12: ("one", "m:1b", [103.0, 99]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workbook.bench import llamabench, merge, store
+from programs.bench import llamabench, merge, store
 from workbook.errors import BadOption
 
 FIXTURES = Path(__file__).parent / "fixtures" / "llama-bench"

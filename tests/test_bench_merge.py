@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bench_samples import sample
 
-from workbook.bench import answers, lines, marks, merge, store
+from programs.bench import answers, lines, marks, merge, store
 from workbook.errors import BadOption
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

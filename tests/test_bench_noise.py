@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from bench_samples import Scripted
 
+from programs.bench import counts, energy, memory, noise, recorder
+from programs.bench.cells import Attempt
+from programs.bench.here import machine_facts
+from programs.bench.record import Outcome, Resources, Setup
+from programs.bench.sampler import Sampler
 from workbook import models
-from workbook.bench import counts, energy, memory, noise, recorder
-from workbook.bench.cells import Attempt
-from workbook.bench.here import machine_facts
-from workbook.bench.record import Outcome, Resources, Setup
-from workbook.bench.sampler import Sampler
 from workbook.engines.embedded import Embedded
 from workbook.engines.types import Answer
 

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from programs.bench import conduct, estimate, live, opening, planned, plans, prompts, recorder, store
+from programs.bench.here import machine_facts
+from programs.bench.opening import Found
+from programs.bench.record import Record
 from workbook import paths
-from workbook.bench import conduct, estimate, live, opening, planned, plans, prompts, recorder, store
-from workbook.bench.here import machine_facts
-from workbook.bench.opening import Found
-from workbook.bench.record import Record
 from workbook.errors import BadPlan, EngineTimeout, RunChanged, ServerNotFound, StreamBroken
 
 TESTS = Path(__file__).parent

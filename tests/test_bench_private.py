@@ -12,8 +12,8 @@ import pytest
 from bench_samples import sample
 from pydantic import AwareDatetime
 
-from workbook.bench import columns, llamabench, marks, merge, private, store
-from workbook.bench.record import Record
+from programs.bench import columns, llamabench, marks, merge, private, store
+from programs.bench.record import Record
 
 HOME, HOST, USER = "/home/zaphod", "heart-of-gold", "zaphodbeeble"
 KEY, OWN_KEY = "sk-0123456789abcdefABCDEF01", "correct-horse-battery"

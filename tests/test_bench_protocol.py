@@ -16,8 +16,8 @@ from typing import Any, cast
 import pytest
 from bench_samples import Scripted, sample
 
-from workbook.bench import cells, here, protocol, store
-from workbook.bench.protocol import Plan, host_alias, record_this_machine
+from programs.bench import cells, here, protocol, store
+from programs.bench.protocol import Plan, host_alias, record_this_machine
 from workbook.engines import llama
 from workbook.errors import BadOption, EngineTimeout, OutOfMemory, StreamBroken
 
@@ -26,7 +26,7 @@ SLOW_RUN = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from bench_samples import Scripted
-from workbook.bench.protocol import record_this_machine
+from programs.bench.protocol import record_this_machine
 record_this_machine(Scripted(wait_s=0.2), repetitions=500, results=Path(sys.argv[2]), host="killed", progress=False)
 """
 
@@ -202,7 +202,7 @@ def test_a_killed_run_loses_nothing_that_was_finished(tmp_path: Path) -> None:
 
 def test_an_alias_never_tells_the_name_of_the_machine() -> None:
     alias = host_alias()
-    code = "from workbook.bench.protocol import host_alias; print(host_alias())"
+    code = "from programs.bench.protocol import host_alias; print(host_alias())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert other.stdout.strip() == alias, "the same in every process"
     assert alias.startswith("host-")

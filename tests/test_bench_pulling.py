@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from rich.console import Console
 
-from workbook.bench import pulling
-from workbook.bench.pulling import Far
+from programs.bench import pulling
+from programs.bench.pulling import Far
 
 PART = {"status": "pulling aa", "digest": "sha256:aa", "total": 100, "completed": 40}
 OTHER = {"status": "pulling bb", "digest": "sha256:bb", "total": 50, "completed": 50}

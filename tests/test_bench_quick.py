@@ -15,10 +15,10 @@ import pytest
 from bench_samples import sample
 from pydantic import ValidationError
 
-from workbook.bench import index, quick, store
-from workbook.bench.lines import Problem
-from workbook.bench.parts import Setup, digest
-from workbook.bench.record import Lasting, Record, Varying, refuse_impossible
+from programs.bench import index, quick, store
+from programs.bench.lines import Problem
+from programs.bench.parts import Setup, digest
+from programs.bench.record import Lasting, Record, Varying, refuse_impossible
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
 GOOD = [

@@ -9,9 +9,9 @@ import pytest
 from bench_samples import sample
 from pydantic import ValidationError
 
+from programs.bench import store
+from programs.bench.record import Outcome, Record, Setup, rates
 from workbook import leaks, paths
-from workbook.bench import store
-from workbook.bench.record import Outcome, Record, Setup, rates
 
 
 def test_round_trip_keeps_every_field() -> None:

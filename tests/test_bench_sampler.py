@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 
 import psutil
 
-from workbook.bench.gpulog import GpuLog, GpuUse
-from workbook.bench.sampler import Sampler
+from programs.bench.gpulog import GpuLog, GpuUse
+from programs.bench.sampler import Sampler
 
 SPIN = "import time; end = time.monotonic() + 60; print('on', flush=True)\nwhile time.monotonic() < end: pass"
 HOLD = "b = bytearray(300 * 2**20); b[::4096] = b'x' * len(b[::4096]); print('on', flush=True); input()"

@@ -9,7 +9,7 @@ import pytest
 from bench_samples import run, sample
 from scipy import stats as oracle
 
-from workbook.bench import stats
+from programs.bench import stats
 
 
 def test_spread_worked_by_hand() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bench_samples import sample
 
-from workbook.bench import marks, store
+from programs.bench import marks, store
 
 
 def write(path: Path, n: int = 3) -> bytes:

@@ -9,11 +9,11 @@ import pytest
 from bench_samples import sample
 from typer.testing import CliRunner
 
+from programs.bench import index, marks, stats, store, successes, summaries
+from programs.cli import app
+from programs.judge import tasks
 from workbook import paths
-from workbook.bench import index, marks, stats, store, successes, summaries
-from workbook.cli import app
 from workbook.errors import BadOption
-from workbook.grading import tasks
 
 RUN = "aaaaaaaaaaaa"
 

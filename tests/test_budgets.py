@@ -7,10 +7,11 @@ import json
 import pytest
 from page_samples import MEASURED, page_of, record, sample, store
 
-from workbook import budgets, hardware, normalize, pages
-from workbook.budgets import Ran
+from programs.site import budgets, normalize
+from programs.site.budgets import Ran
+from programs.site.execute import Cost
+from workbook import hardware, pages
 from workbook.engines.types import Info
-from workbook.execute import Cost
 from workbook.pages import Measured
 
 SMALL = Cost(8.44, 640_000_000)

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from page_samples import sample, stream
 
-from workbook import changes, normalize
+from programs.site import changes, normalize
 
 
 def cell_of(notebook, name):

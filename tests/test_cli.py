@@ -9,8 +9,11 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from workbook import alone, bench, cli, lab, models, pages, paths, refresh, run, site
-from workbook.bench import protocol
+from programs import bench, cli
+from programs.bench import protocol
+from programs.site import build as site
+from programs.site import lab, refresh, run
+from workbook import alone, models, pages, paths
 from workbook.errors import BadPage, NoModel
 from workbook.stores import LocalModel, Skipped
 
@@ -27,7 +30,7 @@ def call(*words):
     return CliRunner().invoke(cli.app, list(words))
 
 
-@pytest.mark.parametrize("code", ["import workbook", "import workbook.cli", "import workbook.errors, workbook.paths"])
+@pytest.mark.parametrize("code", ["import workbook", "import programs.cli", "import workbook.errors, workbook.paths"])
 def test_imports_are_light(code):
     started = time.perf_counter()
     asked = f"{code}, sys, json; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
@@ -37,7 +40,7 @@ def test_imports_are_light(code):
 
 
 def test_help_imports_nothing_heavy():
-    code = ("import sys\nfrom workbook.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+    code = ("import sys\nfrom programs.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
             "print(sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     for name in ("doctor", "run", "refresh", "bench", "results", "site", "lab", "models"):
@@ -48,7 +51,7 @@ def test_help_imports_nothing_heavy():
 def test_nothing_that_windows_lacks():
     done = subprocess.run(
         [sys.executable, "-c", "import sys\nfor name in ('fcntl', 'pwd', 'grp', 'resource', 'termios'):\n"
-         "    sys.modules[name] = None\nimport workbook.cli, workbook.pages, workbook.leaks, workbook.site, workbook.lab"],
+         "    sys.modules[name] = None\nimport programs.cli, workbook.pages, workbook.leaks, programs.site.build, programs.site.lab"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

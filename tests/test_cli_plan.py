@@ -9,9 +9,10 @@ import pytest
 from bench_samples import Scripted
 from typer.testing import CliRunner, Result
 
-from workbook import alone, cli, paths
-from workbook.bench import opening, pulling, store
-from workbook.cli import plan as cli_plan
+from programs import cli
+from programs.bench import opening, pulling, store
+from programs.cli import plan as cli_plan
+from workbook import alone, paths
 from workbook.errors import ModelNotFound, ServerNotFound
 
 PLAN = "name: tried\nrepetitions: 1\nmodels: [one, two]\nprompts: [chat-story]\nsettings: {max_tokens: 4}\n"

@@ -11,8 +11,8 @@ from bench_samples import run, sample
 from click.testing import Result
 from typer.testing import CliRunner
 
-from workbook.bench import store
-from workbook.cli import app
+from programs.bench import store
+from programs.cli import app
 
 ONE, TWO = "ab1" * 4, "ab2" * 4
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -145,7 +145,7 @@ def test_what_the_system_refuses_is_one_line(results: Path, monkeypatch: pytest.
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied", str(results / "x.jsonl"))
 
-    monkeypatch.setattr("workbook.bench.index.open_index", refused)
+    monkeypatch.setattr("programs.bench.index.open_index", refused)
     assert call(results, "list", code=1).stderr == "PermissionError: x.jsonl: Permission denied.\n"
 
 

@@ -8,8 +8,7 @@ from statistics import median
 import pytest
 from bench_samples import run, sample
 
-from workbook import comparison
-from workbook.bench import index, marks, stats, store
+from programs.bench import comparison, index, marks, stats, store
 from workbook.errors import BadOption, NotComparable
 
 ONE, TWO, THREE = "a" * 12, "b" * 12, "c" * 12

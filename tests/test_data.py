@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from programs.bench import store
+from programs.bench.record import Record
 from workbook import exercises, pages, paths
-from workbook.bench import store
-from workbook.bench.record import Record
 
 DATA = paths.data()
 DICTIONARY = (DATA / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from workbook import figures, leaks, normalize
+from programs.site import figures, normalize
+from workbook import leaks
 
 KEY = "sk-" + "ab12" * 8
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 30, 4), dtype=np.uint8)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from programs.cli import app
 from workbook import facts, formats, models, names, paths
-from workbook.cli import app
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLE, PLANS = (paths.data() / "results" / name for name in ("example", "plans"))

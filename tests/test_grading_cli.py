@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from workbook import cli
-from workbook.grading import sandbox
+from programs import cli
+from programs.judge import sandbox
 
 STRONG = next((one.name for one in sandbox.tiers() if one.available and not one.weak), None)
 contained = pytest.mark.skipif(STRONG is None, reason="no tier of the sandbox is strong enough here")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbook.grading.extract import LONGEST, Extracted, program, without_thinking
+from programs.judge.extract import LONGEST, Extracted, program, without_thinking
 
 GAME = "import pygame\n\ndef main():\n    print('snake')\n\nmain()\n"
 

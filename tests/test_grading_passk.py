@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
+from programs.judge.passk import interval, pass_at_k
 from workbook.errors import BadOption
-from workbook.grading.passk import interval, pass_at_k
 
 CASES = [(n, c, k) for n in range(1, 8) for c in range(n + 1) for k in range(1, n + 1)]
 

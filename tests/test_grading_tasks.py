@@ -3,12 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
-from workbook import grading, paths
+from programs import judge as grading
+from programs.judge import levels, sandbox, tasks, trust
+from programs.judge.contract import games, judged
+from programs.judge.extract import program
+from programs.judge.tasks import Task
+from workbook import paths
 from workbook.errors import BadTask, NoConsent, NotTrusted
-from workbook.grading import levels, sandbox, tasks, trust
-from workbook.grading.contract import games, judged
-from workbook.grading.extract import program
-from workbook.grading.tasks import Task
 
 TASKS = {one.id: one for one in tasks.tasks()}
 STRONG = next((one.name for one in sandbox.tiers() if one.available and not one.weak), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jupyterlab.commands import get_app_dir
 
-from workbook import lab
+from programs.site import lab
 
 
 def test_a_port_is_taken_at_its_word():

@@ -10,7 +10,8 @@ import page_checks
 import pytest
 from page_samples import page_of, sample, stream
 
-from workbook import normalize, pages, paths, refresh
+from programs.site import normalize, refresh
+from workbook import pages, paths
 
 PAGES = pages.pages()
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")

@@ -17,9 +17,10 @@ import pytest
 from openai import OpenAI
 from openai._base_client import MAX_RETRY_AFTER_DELAY
 
-from workbook import exercises, facts, leaks, normalize, paths
+from programs.site import normalize
+from programs.site.execute import SHOWN_ALIKE, execute
+from workbook import exercises, facts, leaks, paths
 from workbook.errors import PageStopped
-from workbook.execute import SHOWN_ALIKE, execute
 
 PAGE = paths.root() / "notebooks" / "2_apis" / "22_openai_compatible.ipynb"
 CELLS = {cell.id: cell.source for cell in nbformat.read(PAGE, 4).cells if cell.cell_type == "code"}

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from scipy.stats import beta, fisher_exact
 
+from programs.judge import tasks
 from workbook import facts, paths
-from workbook.grading import tasks
 
 PAGE = nbformat.read(paths.notebooks() / "4_benchmarks" / "42_snake.ipynb", as_version=4)
 TEXT = "\n\n".join(cell.source for cell in PAGE.cells if cell.cell_type == "markdown")

@@ -13,7 +13,8 @@ import psutil
 import pytest
 from page_samples import page_of, sample, store, stream
 
-from workbook import alone, execute, leaks, normalize, pages, refresh
+from programs.site import execute, normalize, refresh
+from workbook import alone, leaks, pages
 from workbook.errors import BadOption, BadPage, NotAlone, PageStopped
 
 WIDGETS = """\

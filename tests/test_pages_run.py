@@ -14,8 +14,9 @@ import pytest
 from page_samples import page_of, sample, store
 from test_pages_site import folders
 
-from workbook import budgets, execute, normalize, run, site
-from workbook.budgets import Ran
+from programs.site import budgets, execute, normalize, run
+from programs.site import build as site
+from programs.site.budgets import Ran
 from workbook.engines.types import Info
 from workbook.errors import PageStopped, SiteFailed
 from workbook.pages import Measured
@@ -183,7 +184,8 @@ def test_a_relative_folder_of_records_is_that_of_the_caller(tmp_path, no_site, m
 SCRIPT = """\
 import sys
 from pathlib import Path
-from workbook import run, site
+from programs.site import run
+from programs.site import build as site
 build = Path(sys.argv[1])
 try:
     run.run(folders=site.Folders(build / "notebooks", Path(sys.argv[2]), build / "data", build / "build"),

@@ -14,7 +14,9 @@ import pytest
 from fontTools.ttLib import TTFont
 from page_samples import sample, store, stream
 
-from workbook import islands, masthead, normalize, pages, paths, site
+from programs.site import build as site
+from programs.site import islands, masthead, normalize
+from workbook import pages, paths
 from workbook.errors import SiteFailed
 
 # What a page loads by itself: scripts, styles, pictures, frames, fonts. A link that a reader may follow is none.

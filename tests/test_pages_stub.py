@@ -7,8 +7,9 @@ from itertools import pairwise
 import page_checks
 import pytest
 
-from workbook import normalize, pages
-from workbook.execute import execute, reproducible
+from programs.site import normalize
+from programs.site.execute import execute, reproducible
+from workbook import pages
 
 ASKS = re.compile(r"\.(?:chat|complete)\(|record_this_machine\(")
 SMALL = "\nrepetitions, prompt_tokens, gen_tokens = 1, 16, 4\n"

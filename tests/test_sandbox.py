@@ -18,14 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from programs.judge import sandbox
+from programs.judge.sandbox import bubblewrap, consent, container, folder, job, limits, macos, running, watch
+from programs.judge.sandbox.__main__ import line, main
+from programs.judge.sandbox.cage import Wanted
+from programs.judge.sandbox.interpreter import Interpreter, interpreter
+from programs.judge.sandbox.shown import shown
+from programs.judge.sandbox.types import STRONG, Ended, Limits, Tier
 from workbook.errors import NoConsent, NoSandbox
-from workbook.grading import sandbox
-from workbook.grading.sandbox import bubblewrap, consent, container, folder, job, limits, macos, running, watch
-from workbook.grading.sandbox.__main__ import line, main
-from workbook.grading.sandbox.cage import Wanted
-from workbook.grading.sandbox.interpreter import Interpreter, interpreter
-from workbook.grading.sandbox.shown import shown
-from workbook.grading.sandbox.types import STRONG, Ended, Limits, Tier
 
 posix = pytest.mark.skipif(os.name == "nt", reason="the tiers of Linux and macOS")
 TIERS = [tier.name for tier in sandbox.tiers() if tier.available and tier.name in {"container", "bubblewrap", "limits"}]
@@ -328,7 +328,7 @@ def test_a_program_that_cannot_be_read(tmp_path):
             run(tmp_path / name)
 
 
-CALLER = "import sys; from workbook.grading import sandbox; sandbox.run('import time; time.sleep(60)', consent=True, "
+CALLER = "import sys; from programs.judge import sandbox; sandbox.run('import time; time.sleep(60)', consent=True, "
 
 
 @posix

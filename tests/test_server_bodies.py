@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbook.server import options
-from workbook.server.bodies import MAX_DEPTH, MAX_VALUES, dumps, parse, read, stamp
-from workbook.server.ollama_answers import GenerateAnswer, Metrics
-from workbook.server.ollama_api import ChatRequest, GenerateRequest
-from workbook.server.runner import FOREVER, Refused
+from programs.serve import options
+from programs.serve.bodies import MAX_DEPTH, MAX_VALUES, dumps, parse, read, stamp
+from programs.serve.ollama_answers import GenerateAnswer, Metrics
+from programs.serve.ollama_api import ChatRequest, GenerateRequest
+from programs.serve.runner import FOREVER, Refused
 
 NULL = "cannot unmarshal"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from programs.serve import cards
+from programs.serve.catalogue import Catalogue
 from workbook import models
 from workbook.errors import BadOption, DamagedModel, ModelNotFound
-from workbook.server import cards
-from workbook.server.catalogue import Catalogue
 
 PLACES = ("/", "C:")
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from programs.serve import grammars
 from workbook.errors import BadOption
-from workbook.server import grammars
 
 BAD = [
     "root ::= [",

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from server_samples import FakePool, answer, application, call
 
-from workbook.server import guard
-from workbook.server.guard import Limits, host_is_allowed
+from programs.serve import guard
+from programs.serve.guard import Limits, host_is_allowed
 
 HI = {"model": "smollm2:135m", "prompt": "hi"}
 

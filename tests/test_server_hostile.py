@@ -21,15 +21,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from programs.serve import grammars
+from programs.serve.app import create_app
+from programs.serve.asking import Service
+from programs.serve.catalogue import Catalogue
+from programs.serve.guard import Door, Limits
+from programs.serve.jobs import Begun, Done, Embed, Event, Job, Load, Ready, Token, Vectors
+from programs.serve.runner import Pool
 from workbook import models
 from workbook.errors import BadOption
-from workbook.server import grammars
-from workbook.server.app import create_app
-from workbook.server.asking import Service
-from workbook.server.catalogue import Catalogue
-from workbook.server.guard import Door, Limits
-from workbook.server.jobs import Begun, Done, Embed, Event, Job, Load, Ready, Token, Vectors
-from workbook.server.runner import Pool
 
 MODEL, EMBED = "smollm2:135m", "all-minilm"
 ROUTES = [
@@ -463,7 +463,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port, log = free_port(), tmp_path_factory.mktemp("serve") / "log"
-    command = [sys.executable, "-c", "from workbook.cli import app; app()", "serve", "--port", str(port)]
+    command = [sys.executable, "-c", "from programs.cli import app; app()", "serve", "--port", str(port)]
     with log.open("wb") as out:
         env = {**os.environ, "WORKBOOK_THREADS": "1"}
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env)

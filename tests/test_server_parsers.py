@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbook.server.bodies import dumps
-from workbook.server.thinking import ThinkingParser
-from workbook.server.toolcalls import LONGEST, ToolParser, tag_of
+from programs.serve.bodies import dumps
+from programs.serve.thinking import ThinkingParser
+from programs.serve.toolcalls import LONGEST, ToolParser, tag_of
 
 
 def thought(pieces, inside=False):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from programs.serve import prompts
+from programs.serve.jobs import ChatMessage, Generate, Sampling, ToolCall
 from workbook import facts, models
 from workbook.engines import llama
 from workbook.errors import BadOption, ContextOverflow
-from workbook.server import prompts
-from workbook.server.jobs import ChatMessage, Generate, Sampling, ToolCall
 
 QWEN_LIKE = (
     "{%- if tools %}<|im_start|>system\n# Tools\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}"

@@ -7,9 +7,9 @@ import struct
 import pytest
 from server_samples import ENTRIES, SECRET, FakePool, answer, call
 
-from workbook.server import jobs
-from workbook.server.refusals import WHERE
-from workbook.server.runner import FOREVER
+from programs.serve import jobs
+from programs.serve.refusals import WHERE
+from programs.serve.runner import FOREVER
 
 NAME = "smollm2:135m"
 USER = [{"role": "user", "content": "hi"}]

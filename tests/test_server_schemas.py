@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from programs.serve import grammars
+from programs.serve.bounds import integers
+from programs.serve.patterns import to_expression
+from programs.serve.schemas import to_grammar
 from workbook import models
 from workbook.engines import llama, native
-from workbook.server import grammars
-from workbook.server.bounds import integers
-from workbook.server.patterns import to_expression
-from workbook.server.schemas import to_grammar
 
 
 @pytest.fixture(scope="module")

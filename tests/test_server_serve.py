@@ -18,10 +18,10 @@ import psutil
 import pytest
 from server_samples import FakePool, answer, application
 
+from programs.serve import serve
+from programs.serve.serve import LOOPBACK, PORT, Settings, listening, start_lines
 from workbook import endpoint
 from workbook.errors import BadOption, DamagedModel, ServerNotFound
-from workbook.server import serve
-from workbook.server.serve import LOOPBACK, PORT, Settings, listening, start_lines
 
 
 def test_another_port_where_the_usual_one_is_taken(monkeypatch):
@@ -76,7 +76,7 @@ def test_a_key_that_no_header_can_carry(key):
 def running(*words, **environment):
     """``workbook serve`` in a process of its own: its process and its URL."""
     env = {**os.environ, "WORKBOOK_THREADS": "1", **environment}
-    command = [sys.executable, "-c", "from workbook.cli import app; app()", "serve", "--port", "0", *words]
+    command = [sys.executable, "-c", "from programs.cli import app; app()", "serve", "--port", "0", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:
         said = process.stdout.readline()

@@ -18,14 +18,11 @@ import numpy as np
 import psutil
 import pytest
 
-from workbook import models
-from workbook.engines import llama
-from workbook.engines.embedded import Embedded
-from workbook.server import wire
-from workbook.server.catalogue import Catalogue, Entry
-from workbook.server.child import Child
-from workbook.server.generation import _Answer
-from workbook.server.jobs import (
+from programs.serve import wire
+from programs.serve.catalogue import Catalogue, Entry
+from programs.serve.child import Child
+from programs.serve.generation import _Answer
+from programs.serve.jobs import (
     Begun,
     ChatMessage,
     Done,
@@ -40,8 +37,11 @@ from workbook.server.jobs import (
     Token,
     Vectors,
 )  # fmt: skip
-from workbook.server.runner import FOREVER, Busy, Pool, Refused
-from workbook.server.worker import buffers
+from programs.serve.runner import FOREVER, Busy, Pool, Refused
+from programs.serve.worker import buffers
+from workbook import models
+from workbook.engines import llama
+from workbook.engines.embedded import Embedded
 
 SMALL = Setting(num_ctx=256, num_thread=1)
 GREEDY = Sampling(temperature=0, num_predict=12)

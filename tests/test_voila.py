@@ -12,7 +12,8 @@ import time
 import psutil
 import pytest
 
-from workbook import pages, paths, voila
+from programs.site import voila
+from workbook import pages, paths
 from workbook.errors import BadOption, VoilaMissing
 
 

@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from workbook import islands
+from programs.site import islands
 from workbook.widgets import TEMPERATURES, TOP_KS, TOP_PS, Frame, SamplingExplorer
 
 NAMES = ["<b>", "&", "' le'", "'\\n'", "$x$", "'�'", "g", "h"]

@@ -16,7 +16,8 @@ import chromium
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from workbook import pages, paths, site
+from programs.site import build as site
+from workbook import pages, paths
 from workbook.errors import WorkbookError
 
 PAGE, SHOWN = "1_theory/11_next_token.html", "div.wb-widget, .cell_output img"

@@ -1,6 +1,6 @@
 // What the pages do by themselves. All of it also works for a site that is opened from a folder, without a server.
 
-// Widgets come to life from their saved state; see lib/workbook/islands.py.
+// Widgets come to life from their saved state; see lib/programs/site/islands.py.
 (() => {
   const root = document.documentElement.dataset.content_root || "./";
 

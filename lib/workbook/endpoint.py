@@ -104,7 +104,7 @@ class _Stand:
     """A ``workbook serve`` of this process. It reads its standard input, and ends when that closes."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "workbook.server", "--port", "0", "--with-parent"]
+        command = [sys.executable, "-m", "programs.serve", "--port", "0", "--with-parent"]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

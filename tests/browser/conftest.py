@@ -20,7 +20,8 @@ import chromium
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 from watch import Watch
 
-from workbook import paths, site
+from programs.site import build as site
+from workbook import paths
 
 PREFIX = "/a/sub-folder/"
 DESKTOP, PHONE = (1280, 800), (390, 844)

@@ -8,6 +8,7 @@ import lab_checks as lab
 import pytest
 from conftest import ROOT, nothing
 from keyboard_checks import slider_by_mouse
+
 from programs import running
 
 FIRST, WIDGETS = "notebooks/00_start_here.ipynb", "notebooks/1_theory/11_next_token.ipynb"

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from conftest import nothing
 from keyboard_checks import SLIDER, slider_by_mouse
-from programs import running
 
+from programs import running
 from workbook import pages
 
 PAGE = "11"

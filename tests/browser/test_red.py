@@ -11,7 +11,9 @@ import tour_checks as tour
 from conftest import PREFIX, Look
 from page_samples import sample, store
 
-from workbook import pages, run, site
+from programs.site import build as site
+from programs.site import run
+from workbook import pages
 
 PAGE = "notebooks/1_theory/11_next_token.html"
 KEY = "sk-" + "Ab3" * 10  # put together here, so that no file holds what looks like a key

@@ -111,7 +111,7 @@ def ollama_serving(folder: Path, with_models: bool = True, **more: str) -> Itera
 def workbook_serving(folder: Path, *options: str, **more: str) -> Iterator[Server]:
     """``workbook serve`` as a child process, with the packaged models, on a free port."""
     port = free_port()
-    command = [sys.executable, "-c", "from workbook.cli import app; app()", "serve", "--port", str(port), *options]
+    command = [sys.executable, "-c", "from programs.cli import app; app()", "serve", "--port", str(port), *options]
     environment = {"WORKBOOK_THREADS": "1", "OLLAMA_KEEP_ALIVE": "1m", **more}
     with serving(command, port, folder / "serve.log", "/api/version", **environment) as server:
         yield server

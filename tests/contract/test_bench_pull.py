@@ -15,8 +15,8 @@ import pytest
 from registry import Registry, make_certificate, serving_models
 from servers import Server, ollama_serving
 
-from workbook.bench import store
-from workbook.bench.record import Record
+from programs.bench import store
+from programs.bench.record import Record
 
 WEIGHTS = 98e6
 
@@ -39,7 +39,7 @@ class Reader:
             f"name: pulled\nrepetitions: 1\nmodels: [{models or self.model}]\nprompts: [chat-story]\n"
             "settings: {max_tokens: 4, n_ctx: 256}\n"
         )
-        command = [sys.executable, "-c", "from workbook.cli import app; app()", "bench", str(plan), *options]
+        command = [sys.executable, "-c", "from programs.cli import app; app()", "bench", str(plan), *options]
         out = subprocess.PIPE if terminal is None else terminal
         return subprocess.Popen(
             [*command, "--results", str(self.folder / "results"), "--host", "here"],

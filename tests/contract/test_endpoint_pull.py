@@ -21,7 +21,7 @@ def pulled(server: Server) -> Iterator[Any]:
 
     What the real one got under a name of the registry goes again: the next tests compare lists of models.
     """
-    real = "workbook.cli" not in str(server.process.args)
+    real = "programs.cli" not in str(server.process.args)
     with serving_models(server) as registry:
 
         def pull(name: str, stream: bool | None = None) -> Reply:

@@ -13,8 +13,9 @@ import httpx
 import pytest
 from servers import NAME, Server, ollama_binary, ollama_serving
 
-from workbook import facts, leaks, normalize, paths
-from workbook.execute import SHOWN_ALIKE, execute
+from programs.site import normalize
+from programs.site.execute import SHOWN_ALIKE, execute
+from workbook import facts, leaks, paths
 
 PAGE = paths.root() / "notebooks" / "2_apis" / "21_ollama.ipynb"
 

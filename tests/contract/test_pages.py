@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from servers import NAME
 
-from workbook import normalize, pages
-from workbook.execute import SHOWN_ALIKE, execute
+from programs.site import normalize
+from programs.site.execute import SHOWN_ALIKE, execute
+from workbook import pages
 
 LIVE = [page for page in pages.pages() if page.engine == "any"]
 PROBE = "from workbook.engines import connect as _c; _info = _c(quiet=True).info(); print(_info.engine, _info.model)"

@@ -14,8 +14,8 @@ from statistics import median
 import pytest
 import servers
 
-from workbook.bench import store
-from workbook.bench.record import Record
+from programs.bench import store
+from programs.bench.record import Record
 
 NAMES = ("first:1", "second:1")
 PLAN = """
@@ -40,7 +40,7 @@ def bench(folder: Path, environment: dict[str, str], plan: str, *options: str) -
     """``workbook bench`` on a plan, as a child in a group of its own."""
     path = folder / "plan.yaml"
     path.write_text(plan)
-    command = [sys.executable, "-c", "from workbook.cli import app; app()", "bench", str(path)]
+    command = [sys.executable, "-c", "from programs.cli import app; app()", "bench", str(path)]
     env = {**environment, "WORKBOOK_THREADS": "1", "WORKBOOK_CACHE": str(folder / "cache")}
     return subprocess.Popen(
         [*command, "--results", str(folder / "results"), "--host", "here", *options],

@@ -8,7 +8,8 @@ import pytest
 from page_samples import page_of, sample
 from servers import NAME, ollama_binary, ollama_serving
 
-from workbook import normalize, pages, refresh
+from programs.site import normalize, refresh
+from workbook import pages
 from workbook.errors import BadPage
 
 ASK = "from workbook.engines import connect\n\nengine = connect()\nanswer = engine.chat('Name three colours.', temperature=0, num_predict=12)\nprint(answer.text)"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from programs.bench.protocol import record_this_machine
 from workbook import paths
-from workbook.bench.protocol import record_this_machine
 from workbook.engines.embedded import Embedded
 
 HOST = "example-2-cores"

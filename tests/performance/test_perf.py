@@ -18,11 +18,12 @@ from typing import Any
 import llama_bench
 import pytest
 
-from workbook import budgets, models, normalize, pages, paths
-from workbook.bench import cells
-from workbook.bench.sampler import Sampler
+from programs.bench import cells
+from programs.bench.sampler import Sampler
+from programs.site import budgets, normalize
+from programs.site.execute import execute, reproducible
+from workbook import models, pages, paths
 from workbook.engines import llama
-from workbook.execute import execute, reproducible
 
 ROUNDS = int(os.environ.get("WORKBOOK_PERF_ROUNDS", "11"))
 WIDEST = 0.02
@@ -101,7 +102,7 @@ def test_recorder_beside_llama_bench(name: str, n_prompt: int, n_gen: int) -> No
 
 
 @pytest.mark.parametrize(
-    "command", [["-c", "import workbook"], ["-c", "from workbook.cli import app; app()", "--help"]]
+    "command", [["-c", "import workbook"], ["-c", "from programs.cli import app; app()", "--help"]]
 )
 def test_start_in_a_third_of_a_second(command: list[str]) -> None:
     took = []

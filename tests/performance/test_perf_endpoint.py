@@ -175,7 +175,7 @@ def seconds(command: list[str]) -> float:
 def test_start(tmp_path: Path) -> None:
     imports, whole = [], []
     for i in range(5):
-        imports.append(seconds(["import workbook.cli, workbook.server.serve"]))
+        imports.append(seconds(["import programs.cli, programs.serve.serve"]))
         began = time.perf_counter()
         folder = tmp_path / str(i)
         folder.mkdir()

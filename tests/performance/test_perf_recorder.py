@@ -18,10 +18,10 @@ import psutil
 import pytest
 from test_perf import ROUNDS, interval
 
+from programs.bench import cells
+from programs.bench.gpulog import GpuLog
+from programs.bench.sampler import INTERVAL_S, Sampler
 from workbook import models
-from workbook.bench import cells
-from workbook.bench.gpulog import GpuLog
-from workbook.bench.sampler import INTERVAL_S, Sampler
 from workbook.engines import llama
 
 KILLS = int(os.environ.get("WORKBOOK_PERF_KILLS", "1000"))

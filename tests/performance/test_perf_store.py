@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from programs.bench import store
+from programs.bench.record import Outcome, Record
 from workbook import paths
-from workbook.bench import store
-from workbook.bench.record import Outcome, Record
 
 SIZES = [int(size) for size in os.environ.get("WORKBOOK_PERF_RECORDS", "100000,300000,1000000").split(",")]
 PER_FILE, DAMAGED_EACH = 250, 1000  # lines of a file; every so many files one has a damaged line
 STEP = """
 import sys, time
-from workbook.cli import app
+from programs.cli import app
 began = time.perf_counter()
 try:
     app(sys.argv[1:])

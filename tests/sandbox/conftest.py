@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workbook.grading.sandbox import Tier
+from programs.judge.sandbox import Tier
 
 ADVICE = "On Debian: apt install bubblewrap xvfb xauth python3-tk"
 

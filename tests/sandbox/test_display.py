@@ -5,8 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workbook.grading import sandbox
-from workbook.grading.sandbox import display
+from programs.judge import sandbox
+from programs.judge.sandbox import display
 
 TIERS = [tier for tier in sandbox.tiers() if tier.name in {"container", "bubblewrap", "limits"}]
 WINDOW = """

@@ -10,8 +10,8 @@ import pytest
 from hostile_scene import MARK, Scene
 from hostile_table import GROUPS, PROGRAMS, TABLE, Hostile
 
-from workbook.grading import sandbox
-from workbook.grading.sandbox import Ended
+from programs.judge import sandbox
+from programs.judge.sandbox import Ended
 
 if os.name == "nt":
     pytest.skip("the hostile programs are written for Linux and macOS", allow_module_level=True)

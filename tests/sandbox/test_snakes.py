@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workbook import grading
-from workbook.grading import levels, sandbox, tasks, trust
+from programs import judge as grading
+from programs.judge import levels, sandbox, tasks, trust
 
 KNOWN = trust.known()
 TIER = next(one for one in sandbox.tiers() if one.name == "bubblewrap")

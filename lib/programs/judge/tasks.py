@@ -1,0 +1,84 @@
+"""The graded tasks: one file each in ``data/prompts/``, with its prompt, its checker and the examples that test it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from programs.judge.checkers import Checker
+from workbook import paths
+from workbook.errors import BadTask
+
+__all__ = ["Task", "task", "tasks"]
+
+
+class Task(BaseModel):
+    """One task. ``accept`` and ``refuse``: whole answers, each tried by the tests.
+
+    ``samples`` and ``temperature``: how often to ask, and how, for a rate such as pass@k; ``max_tokens`` bounds an
+    answer. ``version`` changes with every change of the prompt or the checker.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+    version: Annotated[str, Field(pattern=r"^\d+$")]
+    language: Annotated[str, Field(pattern=r"^(en|fr)$")]
+    title: Annotated[str, Field(min_length=3, max_length=100)]
+    prompt: Annotated[str, Field(min_length=3, max_length=8000)]
+    max_tokens: Annotated[int, Field(ge=1, le=32768)]
+    samples: Annotated[int, Field(ge=1, le=1000)] = 5
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    source: str = "written for this workbook"
+    checker: Annotated[Checker, Field(discriminator="kind")]
+    accept: Annotated[tuple[str, ...], Field(min_length=1)]
+    refuse: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether grading it runs a program, which needs consent."""
+        return self.checker.needs_code
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Of the prompt as it is sent, white space at its ends left out."""
+        return hashlib.sha256(self.prompt.strip().encode()).hexdigest()
+
+
+def tasks() -> tuple[Task, ...]:
+    """All tasks, by id. Raises BadTask: which file is wrong, and how."""
+    return tuple(_read(path, path.stat().st_mtime_ns) for path in sorted((paths.data() / "prompts").glob("*.yaml")))
+
+
+def task(id: str) -> Task:
+    """The task of this id. Raises BadTask."""
+    path = paths.data() / "prompts" / f"{id}.yaml"
+    if not id.replace("-", "").isalnum() or not path.is_file():
+        known = ", ".join(one.stem for one in sorted(path.parent.glob("*.yaml"))) if id.isascii() else ""
+        raise BadTask(f"there is no task {id[:60]!r}. Tasks: {known or 'see data/prompts'}.")
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _read(path: Path, _changed: int) -> Task:
+    try:
+        made = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise BadTask(f"{paths.shown(path)}: {place}: {first['msg']}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadTask(f"{paths.shown(path)} is not YAML: {' '.join(str(error).split())[:300]}") from None
+    if made.id != path.stem:
+        raise BadTask(f"{paths.shown(path)}: its id is {made.id!r}: the file's name must be the id.")
+    return made
+
+
+def digest() -> str:
+    """Twelve digits that change with any task."""
+    files = sorted((paths.data() / "prompts").glob("*.yaml"))
+    return hashlib.sha256(b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in files)).hexdigest()[:12]

@@ -1,0 +1,176 @@
+"""``workbook serve``: which address, which key, what is said at the start, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from programs.serve import options
+from programs.serve.app import create_app
+from programs.serve.asking import Service
+from programs.serve.catalogue import Catalogue
+from programs.serve.guard import Door, allowed_origins, is_local
+from programs.serve.refusals import WHERE
+from programs.serve.runner import KEEP_ALIVE_S, Pool
+from workbook.errors import BadOption
+
+LOOPBACK, PORT, KEY = "127.0.0.1", 11434, "WORKBOOK_SERVE_KEY"
+_HEADERS_S, _KEEP_S, _END_S = 30, 75, 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command was asked for. ``port`` None: the usual one, or another that is free."""
+
+    host: str = LOOPBACK
+    port: int | None = None
+    models: tuple[str, ...] = ()
+    key: str = ""
+    with_parent: bool = False
+
+
+def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
+    """Answer until Ctrl-C, or, ``with_parent``, until the standard input closes.
+
+    Raises BadOption (a host, port, key or --model that cannot be), DamagedModel for a file that is no whole GGUF.
+    """
+    named = dict(_named(settings.models))
+    with listening(settings.host, settings.port) as listener:
+        key = settings.key or os.environ.get(KEY, "")
+        bound = str(listener.getsockname()[0])  # what counts is where it listens, not by which name
+        fresh = not key and not is_local(bound)
+        key = _checked(secrets.token_urlsafe(24) if fresh else key)
+        catalogue = Catalogue(named)
+        door = Door(bound, key, origins=allowed_origins())
+        app = create_app(Service(catalogue, Pool(catalogue, _keep_alive_s())), door)
+        server = uvicorn.Server(_config(app))
+        port = int(listener.getsockname()[1])
+        for line in start_lines(settings, port, key if fresh else "", bool(key), len(catalogue.entries())):
+            say(line)
+        sys.stdout.flush()  # into a file or a pipe too: whoever started it waits for these lines
+        if settings.with_parent:
+            threading.Thread(target=_until_parent_ends, args=(server,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(server.serve([listener]))
+
+
+def start_lines(settings: Settings, port: int, fresh_key: str, keyed: bool, models: int) -> Iterable[str]:
+    """What is said at the start; a key that was made is said here, once, and nowhere else."""
+    where = url({"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host), port)
+    yield f"{where}  workbook serve: a stand-in for Ollama, for learning, with {models} models. The real one: {WHERE}"
+    if port != PORT:
+        if settings.port is None:
+            yield f"Port {PORT} is taken, so this one was chosen."
+        yield f"For Ollama's clients: OLLAMA_HOST={where.removeprefix('http://')}"
+    if fresh_key:
+        yield f"Other machines can reach it, so it demands a key: {fresh_key}"
+    if keyed:
+        yield f"Clients send the key as: Authorization: Bearer KEY (to choose it: {KEY}). It travels unencrypted."
+    yield "End: Ctrl-C."
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int | None) -> Iterator[socket.socket]:
+    """A socket that listens on ``port``; without one on the usual port or any. Raises BadOption if it cannot."""
+    said = ""
+    for number in (port,) if port is not None else (PORT, 0):
+        try:
+            family, kind, _, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            listener = socket.socket(family, kind)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise BadOption(f"{host!r} is no address of this machine: {error}. Leave --host away.") from None
+        with listener:
+            try:
+                # On Windows, SO_REUSEADDR would let two listen at once, and so would neither.
+                alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+                listener.setsockopt(socket.SOL_SOCKET, alone, 1)
+                listener.bind(place)
+                listener.listen(128)
+            except (OSError, OverflowError) as error:
+                said = getattr(error, "strerror", None) or str(error)
+                continue
+            yield listener
+            return
+    raise BadOption(f"Nothing can listen on {host}, port {port}: {said}. Leave --port away: another is then chosen.")
+
+
+def url(host: str, port: int) -> str:
+    """The address as a URL."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _keep_alive_s() -> float:
+    """How long a model stays where a request does not say: OLLAMA_KEEP_ALIVE, as Ollama reads it."""
+    given = os.environ.get("OLLAMA_KEEP_ALIVE", "")
+    with contextlib.suppress(ValueError):
+        asked = options.keep_alive(int(given) if given.lstrip("-").isdigit() else given or None)
+        return KEEP_ALIVE_S if asked is None else asked
+    return KEEP_ALIVE_S
+
+
+def _named(given: Iterable[str]) -> Iterable[tuple[str, Path]]:
+    for text in given:
+        name, separator, file = text.partition("=")
+        if not (separator and name.strip() and file.strip()):
+            raise BadOption(f"--model {text!r} is not NAME=FILE.gguf, e.g. qwen=models/qwen.gguf")
+        yield name.strip(), Path(file.strip()).expanduser()
+
+
+def _checked(key: str) -> str:
+    if key and not (key.isascii() and key.isprintable() and " " not in key and len(key) <= 512):
+        raise BadOption("a key is at most 512 letters, digits and signs, without spaces")
+    return key
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=Impatient,
+        ws="none",
+        lifespan="on",
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        headers=[("Server", "workbook-serve")],
+        timeout_keep_alive=_KEEP_S,
+        timeout_graceful_shutdown=_END_S,
+        limit_concurrency=1_000,
+        h11_max_incomplete_event_size=32 << 10,
+    )
+
+
+class Impatient(H11Protocol):
+    """A connection on which no whole request head arrives in time is closed."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self._overdue = self.loop.call_later(_HEADERS_S, self._close_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._overdue.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+
+def _until_parent_ends(server: uvicorn.Server) -> None:
+    """The parent holds the other end of the standard input: it closes when the parent ends, however that is."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):  # not sys.stdin: a thread that still holds it would crash the end of the interpreter
+            pass
+    server.should_exit = True
