@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from programs.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup, Task
-from workbook.engines import Answer, Engine, Info, ModelEntry, Options, Piece
-from workbook.engines.types import Message
+from workbook.engines import Answer, Engine, Info, Message, ModelEntry, Options, Piece
 
 _PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, Task)
 _GOOD: dict[str, Any] = {
