@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from programs.bench.fields import MachineFacts, Outcome, Record, Repetition, Resources, Setup, TaskResult
-from workbook.engines import Answer, Engine, Info, ModelEntry, Options, Piece
-from workbook.engines.types import Message
+from workbook.engines import Answer, Engine, Info, Message, ModelEntry, Options, Piece
 
 _PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, TaskResult)
 _GOOD: dict[str, Any] = {

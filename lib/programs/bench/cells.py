@@ -14,8 +14,7 @@ import numpy as np
 from programs.bench import private
 from programs.bench.fields import Flash, Outcome, Setup
 from workbook import ggufs
-from workbook.engines import llama, native
-from workbook.engines.types import Answer
+from workbook.engines import Answer, llama, native
 
 SEED = 42
 

@@ -14,7 +14,7 @@ from programs.bench.opening import Found, Skipped
 from programs.bench.planned import Asked, Run
 from programs.bench.plans import Plan
 from programs.bench.recorder import Recorder, Work, one_line
-from workbook.engines.base import Engine
+from workbook.engines import Engine
 from workbook.errors import NotKept, RunChanged, ServerNotFound, WorkbookError
 
 Opens = Callable[[str, str], Engine]

@@ -11,7 +11,7 @@ from typing import Literal
 from programs.bench.fields import Record
 from programs.bench.opening import Found
 from programs.bench.planned import Asked, Run
-from workbook.engines.base import Engine
+from workbook.engines import Engine
 
 Basis = Literal["records", "probe", "unknown"]
 _PROBE_TOKENS = 16

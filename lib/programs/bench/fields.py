@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from workbook.engines.types import Source
+from workbook.engines import Source
 
 SCHEMA_VERSION: Final = 2
 

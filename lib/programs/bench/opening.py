@@ -20,10 +20,8 @@ from programs.bench.fields import Method, Setup
 from programs.bench.planned import Asked, Run
 from programs.bench.plans import ANY, Plan
 from programs.bench.recorder import Grading, Work
-from workbook.engines import connect, llama
+from workbook.engines import Context, Engine, Options, connect, llama
 from workbook.engines import ollama as ollama_engine
-from workbook.engines.base import Engine
-from workbook.engines.types import Context, Options
 from workbook.errors import ModelNotFound, NoModel, RunChanged
 
 _PROBE_S = 0.5

@@ -19,8 +19,7 @@ from programs.bench.fields import Record
 from programs.bench.here import host_alias, machine_facts
 from programs.bench.recorder import Recorder, Work
 from workbook import paths
-from workbook.engines import connect, llama
-from workbook.engines.base import Engine
+from workbook.engines import Engine, connect, llama
 from workbook.errors import BadOption, ModelNotFound, WorkbookError
 
 __all__ = ["Plan", "RunSummary", "host_alias", "machine_facts", "record_this_machine", "run"]

@@ -21,7 +21,7 @@ from programs.bench.fields import MachineFacts, Outcome, Record, Repetition, Res
 from programs.bench.gpulog import GpuLog
 from programs.bench.sampler import Sampler
 from workbook import paths
-from workbook.engines.types import Answer
+from workbook.engines import Answer
 from workbook.errors import EngineTimeout, NotKept, OutOfMemory, ServerNotFound, StreamBroken, WorkbookError
 
 GIVE_UP_AFTER = 2  # failures in a row: the third would fail too, and each may wait for its time limit
