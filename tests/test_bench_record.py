@@ -9,7 +9,7 @@ from bench_samples import sample
 from pydantic import ValidationError
 
 from programs.bench import store
-from programs.bench.record import Outcome, Record, rates
+from programs.bench.fields import Outcome, Record, rates
 from workbook import leaks, paths
 
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from programs.bench.record import Flash, MachineFacts, Outcome, Record, Repetition, Setup
+from programs.bench.fields import Flash, MachineFacts, Outcome, Record, Repetition, Setup
 from workbook import paths
 from workbook.errors import BadOption
 
@@ -120,8 +120,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         found = _parsed(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError, csv.Error):
         found = None
-    if not isinstance(found, list) or not found or not all(
-        isinstance(row, dict) and not row.keys().isdisjoint(("samples_ns", "avg_ns")) for row in found
+    if (
+        not isinstance(found, list)
+        or not found
+        or not all(isinstance(row, dict) and not row.keys().isdisjoint(("samples_ns", "avg_ns")) for row in found)
     ):
         raise BadOption(f"{shown} is not what llama-bench writes. {_HOW}")
     return found

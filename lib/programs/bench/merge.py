@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from programs.bench import private, store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from programs.bench.store import Problem
 from workbook import paths
 from workbook.errors import BadOption

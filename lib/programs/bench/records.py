@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from programs.bench import store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from programs.bench.store import Loaded
 from programs.judge import passk
 from workbook import paths

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from programs.bench import records as tables
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from programs.bench.store import Loaded, one_run
 
 if TYPE_CHECKING:

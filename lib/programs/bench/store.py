@@ -19,8 +19,7 @@ from typing import TypeVar
 from pydantic import AwareDatetime, ValidationError
 
 from programs.bench import private
-from programs.bench.parts import Line, Part, RunId
-from programs.bench.record import Record
+from programs.bench.fields import Line, Part, Record, RunId
 from workbook import paths
 from workbook.errors import BadOption
 
