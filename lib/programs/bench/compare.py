@@ -17,7 +17,7 @@ from workbook.errors import BadOption, NotComparable
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
 """What can be compared, and the field of a record that names it."""
@@ -44,6 +44,7 @@ FOLLOWS = {
 }
 """What differs by nature when records are compared by this field."""
 
+
 CONFIDENCE = 0.95
 _NAMED = 3  # fields that a refusal names: the first tell enough
 _RUNS_FOR_RUNS = 4  # runs of each side from which on an interval over runs exists
@@ -67,65 +68,33 @@ def differences(table: pd.DataFrame, by: str = "run_id") -> list[str]:
     free = {by, *FOLLOWS.get(by, ())} - {"method"}
     differing = []
     for field in COMPARED:
-        found = set(records.words(table[field]).fillna("unknown")) if field not in free else set()
-        if len(found) > 1:
+        found = set(records.words(table[field], "unknown"))
+        if field not in free and len(found) > 1:
             shown = ", ".join(sorted(value if len(value) <= 24 else value[:23] + "…" for value in found))
             differing.append(f"{field} ({shown})")
     return differing
 
 
-@dataclass(frozen=True)
-class Effect:
-    """How many times as large the values of B are as those of A.
+def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Bounds of how many times as large the values of B are as those of A; None where they are too few for any.
 
-    ``ratio`` of the medians; between ``low`` and ``high`` with the stated confidence, None where the values are too
-    few for any interval. ``units``: what was counted, repetitions or runs.
-    """
-
-    n_a: int
-    n_b: int
-    median_a: float
-    median_b: float
-    ratio: float
-    low: float | None
-    high: float | None
-    units: Literal["repetitions", "runs"] = "repetitions"
-
-    @property
-    def verdict(self) -> Literal["more", "less", "undecided"]:
-        """Undecided where 1 lies in the interval, or where there is none."""
-        if self.low is None or self.high is None or self.low <= 1 <= self.high:
-            return "undecided"
-        return "more" if self.low > 1 else "less"
-
-
-def effect(
-    a: Sequence[float] | pd.Series[float],
-    b: Sequence[float] | pd.Series[float],
-    confidence: float = CONFIDENCE,
-    units: Literal["repetitions", "runs"] = "repetitions",
-) -> Effect:
-    """The ratio of B to A, with the interval that belongs to the test of Mann and Whitney.
-
-    The interval holds the factors by which A may be multiplied so that the test finds no difference to B: two order
-    statistics of the n_a * n_b ratios (Moses). It assumes no distribution, but that both sides have one, up to a
-    factor, and that every value is drawn anew: where the smaller side varies ten times as much as the other, it holds
-    the ratio less often (86% with 4 and 16 values), and repetitions of one run tell nothing of the next. Values that
-    are alike make it wider. There is none of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say.
+    They hold the factors by which A may be multiplied so that the test of Mann and Whitney finds no difference to B:
+    two order statistics of the n_a * n_b ratios (Moses). No distribution is assumed, but that both sides have one, up
+    to a factor, and that every value is drawn anew: where the smaller side varies ten times as much as the other, they
+    hold the ratio less often (86% with 4 and 16 values), and repetitions of one run tell nothing of the next. There is
+    no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say.
 
     Raises ValueError: an empty side, or values that are not above 0.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if not len(first) or not len(second) or not (first > 0).all() or not (second > 0).all():
-        raise ValueError("an effect needs values above 0 on both sides")
-    ratios = np.sort((second[:, None] / first[None, :]).ravel())
+        raise ValueError("an interval needs values above 0 on both sides")
     outside = excluded(len(first), len(second), confidence)
-    medians = float(np.median(first)), float(np.median(second))
-    ratio = medians[1] / medians[0]
-    low, high = (float(ratios[outside - 1]), float(ratios[-outside])) if outside else (None, None)
-    if low is not None and high is not None:  # the ratio of medians may lie outside by a hair; an interval has it in
-        low, high = min(low, ratio), max(high, ratio)
-    return Effect(len(first), len(second), *medians, ratio, low, high, units)
+    if not outside:
+        return None
+    ratios = np.sort((second[:, None] / first[None, :]).ravel())
+    ratio = np.median(second) / np.median(first)  # may lie outside by a hair; an interval has it in
+    return float(min(ratios[outside - 1], ratio)), float(max(ratios[-outside], ratio))
 
 
 @lru_cache(maxsize=256)
@@ -161,43 +130,52 @@ def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One figure of one cell, on both sides."""
+class Effect:
+    """How many times as large a figure of one cell is on side B: ``ratio`` of the medians, ``bounds`` of its interval.
+
+    ``units``: what was counted, repetitions or runs.
+    """
 
     cell: str
     metric: Metric
-    effect: Effect
+    units: Literal["repetitions", "runs"]
+    n: tuple[int, int]
+    medians: tuple[float, float]
+    bounds: tuple[float, float] | None
 
     @property
-    def verdict(self) -> str:
-        """Which side is faster, or that it is undecided."""
-        said = self.effect.verdict
-        if said == "undecided":
-            return said
-        return "B faster" if (said == "more") == self.metric.unit.endswith("/s") else "B slower"
+    def ratio(self) -> float:
+        """Median of B over median of A."""
+        return self.medians[1] / self.medians[0]
+
+    @property
+    def verdict(self) -> Literal["B faster", "B slower", "undecided"]:
+        """Undecided where 1 lies in the interval, or where there is none."""
+        if self.bounds is None or self.bounds[0] <= 1 <= self.bounds[1]:
+            return "undecided"
+        return "B faster" if (self.bounds[0] > 1) == self.metric.unit.endswith("/s") else "B slower"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sides A and B: a row for each cell and figure that both have; ``differing``: what else they differ in."""
+    """Sides A and B: the effect on each cell and figure that both have; ``differing``: what else they differ in."""
 
     by: str
     a: str
     b: str
-    rows: tuple[Row, ...]
+    effects: tuple[Effect, ...]
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         words = [["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]]
-        for row in self.rows:
-            e = row.effect
-            unit = row.metric.unit + (" (of runs)" if e.units == "runs" else "")
-            between = "too few" if e.low is None else f"{e.low:.3f} to {e.high:.3f}"
-            medians = [f"{e.n_a}, {e.n_b}", f"{e.median_a:.1f}", f"{e.median_b:.1f}", unit]
-            words.append([row.cell, row.metric.name, *medians, f"{e.ratio:.3f}", between, row.verdict])
+        for e in self.effects:
+            unit = e.metric.unit + (" (of runs)" if e.units == "runs" else "")
+            between = "{:.3f} to {:.3f}".format(*e.bounds) if e.bounds else "too few"
+            medians = ["{}, {}".format(*e.n), *(f"{median:.1f}" for median in e.medians), unit]
+            words.append([e.cell, e.metric.name, *medians, f"{e.ratio:.3f}", between, e.verdict])
         told = [f"A: {self.a}   B: {self.b}", records.aligned(words)]
         told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")
-        if any(row.effect.units == "repetitions" for row in self.rows):
+        if any(e.units == "repetitions" for e in self.effects):
             told.append("They tell how repetitions vary within these runs; another run may lie further off.")
         return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
 
@@ -227,17 +205,17 @@ def compare(
     common = [cell for cell in first if cell in second]
     if not common:
         raise NotComparable(f"no cell in common: A has {_names(first)}; B has {_names(second)}.")
-    rows: list[Row] = []
+    effects: list[Effect] = []
     differing: dict[str, None] = {}
     for cell in common:
         pair = counted.loc[first[cell].index.union(second[cell].index)]
         if not anyway:
             require_comparable(pair, field)
         differing.update(dict.fromkeys(differences(pair, field)))
-        rows += _rows(cell[1], first[cell], second[cell])
-    if not rows:
+        effects += _effects(cell[1], first[cell], second[cell])
+    if not effects:
         raise NotComparable("no figure in common: the repetitions of one side have none that the other has.")
-    return Comparison(field, a, b, tuple(rows), tuple(differing))
+    return Comparison(field, a, b, tuple(effects), tuple(differing))
 
 
 def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, str, str]:
@@ -288,13 +266,14 @@ def _names(cells: _Cells) -> str:
     return ", ".join(name for _, name in list(cells)[:4]) + (", …" if len(cells) > 4 else "")
 
 
-def _rows(name: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Row]:
+def _effects(cell: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Effect]:
     for metric in records.METRICS:
         first, second = records.values(a, metric), records.values(b, metric)
         if first.empty or second.empty or min(first.min(), second.min()) <= 0:
             continue
-        runs = [values.groupby(side["run_id"]).median() for values, side in ((first, a), (second, b))]
+        units: Literal["repetitions", "runs"] = "repetitions"
+        runs = first.groupby(a["run_id"]).median(), second.groupby(b["run_id"]).median()
         if min(map(len, runs)) >= _RUNS_FOR_RUNS:  # repetitions of one run are more alike than two runs
-            yield Row(name, metric, effect(*runs, units="runs"))
-        else:
-            yield Row(name, metric, effect(first, second))
+            units, (first, second) = "runs", runs
+        medians = float(first.median()), float(second.median())
+        yield Effect(cell, metric, units, (len(first), len(second)), medians, interval(first, second))

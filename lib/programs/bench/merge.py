@@ -56,10 +56,6 @@ class _Line:
     place: str
 
 
-class _Conflict(Exception):
-    """Why a file is refused as a whole."""
-
-
 def merge(sources: Iterable[Path], folder: Path | None = None) -> Merged:
     """Take the records, answers and marks in ``sources`` (folders or files) into ``folder``.
 
@@ -82,10 +78,10 @@ def _files(source: Path, done: Merged) -> list[Path]:
     """The files of records in a source; what may not be one of them is refused."""
     if not source.exists():
         raise BadOption(f"there is no {store.printable(str(source))}. Give folders or files of records.")
-    listed = store.Listed((source,)) if source.is_file() else store.files(source)
-    done.refused += listed.problems
+    listed, unread = ([source], []) if source.is_file() else store.files(source)
+    done.refused += unread
     kept = []
-    for path in listed.paths:
+    for path in listed:
         if path.is_symlink() and path != source:
             done.refused.append(Problem.of(path, "a link: not followed"))
         elif not _NAME.fullmatch(path.name):
@@ -102,7 +98,7 @@ class _Folder:
         self.folder, self.done = folder, Merged()
         self.files: dict[str, Path] = {}  # the first of each run
         self.known: dict[str, dict[tuple[str, str, int], _Line]] = {}
-        for path in store.files(folder).paths:
+        for path in store.files(folder)[0]:
             self._know(path, _lines(path, []))
 
     def _know(self, path: Path, lines: Iterable[_Line]) -> None:
@@ -128,37 +124,35 @@ class _Folder:
         groups: dict[str, list[_Line]] = {}
         for line in read:
             groups.setdefault(line.record.run_id, []).append(line)
-        try:
-            fresh = {run_id: self._fresh(run_id, group) for run_id, group in groups.items()}
-        except _Conflict as conflict:
-            self.done.refused.append(Problem.of(path, str(conflict)))
-            return []
-        for run_id, new in fresh.items():
-            self.done.known += len(groups[run_id]) - len(new)
+        for run_id, group in groups.items():
+            if conflict := self._conflict(run_id, group):
+                self.done.refused.append(Problem.of(path, conflict))
+                return []
+        for run_id, group in groups.items():
+            have = self.known.get(run_id, {})
+            new = {store.key(line.record): line for line in group if store.key(line.record) not in have}
+            self.done.known += len(group) - len(new)
             if new:
-                self.done.runs += run_id not in self.files
+                self.done.runs += not have
                 self.done.repetitions += len(new)
-                self._write(run_id, new)
+                self._write(run_id, list(new.values()))
         return list(groups)
 
-    def _fresh(self, run_id: str, group: Sequence[_Line]) -> list[_Line]:
-        """The lines that are not here yet. Raises _Conflict: they contradict what is here, or each other."""
+    def _conflict(self, run_id: str, group: Sequence[_Line]) -> str | None:
+        """How these lines contradict what is here, or each other."""
         host = group[0].record.host
         if host is not None and _RESERVED.fullmatch(host):
-            raise _Conflict(f"its host is called {host!r}, which no folder may be")
+            return f"its host is called {host!r}, which no folder may be"
         known = dict(self.known.get(run_id, {}))
-        new = []
         for line in group:
             first = known.setdefault(store.key(line.record), line)
-            if first is line:
-                new.append(line)
-            elif first.record != line.record:
-                raise _Conflict(f"{line.place} and {first.place} differ and have the same run id and repetition")
-        for one in known.values():
-            for name in _SAME_IN_A_RUN:
-                if len({getattr(one.record, name), getattr(group[0].record, name)} - {None}) > 1:
-                    raise _Conflict(f"{group[0].place} and {one.place} have the same run id and another {name}")
-        return new
+            if first.record != line.record:
+                return f"{line.place} and {first.place} differ and have the same run id and repetition"
+        for name in _SAME_IN_A_RUN:
+            told = {value: one.place for one in known.values() if (value := getattr(one.record, name)) is not None}
+            if len(told) > 1:
+                return f"{' and '.join(list(told.values())[:2])} have the same run id and another {name}"
+        return None
 
     def _write(self, run_id: str, new: Sequence[_Line]) -> None:
         """Put new lines into a file of their own. Raises BadOption: the folder cannot be written."""
@@ -198,14 +192,14 @@ class _Folder:
                 self.done.refused.append(Problem.of(source / name, f"differs from {paths.shown(target / name)}"))
 
     def _take_marks(self, source: Path, runs: Collection[str]) -> None:
-        found, problems = store.read_marks([source])
+        found, problems = store.read_marks(source)
         self.done.refused += problems
         for mark in found:
             if mark.run_id not in runs:
                 continue
             clean = mark.model_copy(update={"reason": private.text(mark.reason, names=False)})
             target = self.files[mark.run_id].with_suffix(store.MARKS)
-            if not target.exists() or clean not in store.read_marks([target])[0]:
+            if not target.exists() or clean not in store.read_marks(target)[0]:
                 store.append_line(target, clean.model_dump_json().encode())
                 self.done.marks += 1
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from programs.bench import store
 from programs.bench.fields import Record
@@ -22,7 +21,6 @@ from workbook.errors import BadOption
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pandas.core.groupby import DataFrameGroupBy
 
 BY = ("host", "model_name", "quant", "method", "prompt_id")
 GRADED_BY = ("model_name", "engine", "task_id", "thinking")
@@ -32,23 +30,18 @@ _DTYPES = {"integer": "Int64", "number": "float64", "boolean": "boolean", "date-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a record: its field, its unit, and what to multiply the field by for that unit."""
+class Metric(NamedTuple):
+    """A figure of a record: its field, what it is called, its unit, and what to multiply the field by for that unit."""
 
     field: str
+    name: str
     unit: str
     scale: float = 1.0
 
-    @property
-    def name(self) -> str:
-        """The field without its unit."""
-        return self.field.removesuffix("_ns")
 
-
-PP = Metric("pp_ts", "tokens/s")
-TG = Metric("tg_ts", "tokens/s")
-TTFT = Metric("ttft_ns", "ms", 1e-6)
+PP = Metric("pp_ts", "pp_ts", "tokens/s")
+TG = Metric("tg_ts", "tg_ts", "tokens/s")
+TTFT = Metric("ttft_ns", "ttft", "ms", 1e-6)
 METRICS = (PP, TG, TTFT)
 
 
@@ -113,9 +106,9 @@ def known(field: str) -> str:
     return field
 
 
-def words(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column as it stands in CSV and after ``--where``: lists as words, times as RFC 3339; None where unknown."""
-    return column.astype(object).map(_word, na_action="ignore").where(column.notna(), None)
+def words(column: pd.Series[Any], unknown: str | None = None) -> pd.Series[Any]:
+    """A column as it stands in CSV and after ``--where``: lists as words, times as RFC 3339."""
+    return column.astype(object).map(_word, na_action="ignore").astype(object).where(column.notna(), unknown)
 
 
 def _word(value: object) -> str:
@@ -137,15 +130,14 @@ def summary(table: pd.DataFrame, by: Sequence[str] = BY) -> pd.DataFrame:
 
     by = list(dict.fromkeys(known(field) for field in (*by, "method")))
     rows = []
-    for group, part in _grouped(measured(table), by):
-        about = dict(zip(by, group, strict=True))
+    for group, part in _groups(measured(table), by):
         pooled = {"runs": part["run_id"].nunique(), "set_ups": part["config_hash"].nunique()}
         for metric in METRICS:
             found = values(part, metric)
             if len(found):
                 q1, median, q3 = found.quantile([0.25, 0.5, 0.75])
                 figure = {"figure": metric.name, "n": len(found), "median": median, "q1": q1, "q3": q3}
-                rows.append(about | figure | {"unit": metric.unit} | pooled)
+                rows.append(group | figure | {"unit": metric.unit} | pooled)
     return pd.DataFrame(rows)
 
 
@@ -160,24 +152,26 @@ def grades(table: pd.DataFrame, by: Sequence[str] = GRADED_BY) -> pd.DataFrame:
     by = list(dict.fromkeys(known(field) for field in (*by, "task_id")))
     tries = (table["status"] == "ok") & ~table["is_warmup"] & table["invalid"].isna() & table["task_id"].notna()
     rows = []
-    for group, part in _grouped(table[tries], by):
+    for group, part in _groups(table[tries], by):
         judged = part[part["grade_outcome"].isin(JUDGED)]
         n, passed = len(judged), int(judged["passed"].fillna(False).sum())
         low, high = passk.interval(n, passed, 1) if n else (math.nan, math.nan)
         try_s = judged["total_ns"][~judged["cold"].fillna(False)].astype(float).mean() / 1e9
         levels = judged["grade"].value_counts().sort_index()
-        rows.append(dict(zip(by, group, strict=True)) | {
+        rows.append(group | {
             "passed": passed, "n": n, "low": low, "high": high, "truncated": (judged["grade_outcome"] == "truncated").sum(),
-            "try_s": try_s, "success_s": try_s * n / passed if passed else math.inf if n else math.nan,
+            "try_s": try_s, "success_s": try_s * (n / passed if passed else math.inf),
             "levels": " ".join(f"{level}:{count}" for level, count in levels.items()),
             "not_graded": len(part) - n, "set_ups": part["config_hash"].nunique(),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _grouped(table: pd.DataFrame, by: Sequence[str]) -> DataFrameGroupBy[tuple[Any, ...]]:
+def _groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The values of these fields, and the rows that have them."""
     keys = [words(table[name]) if table[name].dtype == object else table[name] for name in by]
-    return table.groupby(keys, dropna=False)
+    for values, rows in table.groupby(keys, dropna=False):
+        yield dict(zip(by, values, strict=True)), rows
 
 
 def export(table: pd.DataFrame, target: Path) -> str:
@@ -246,7 +240,7 @@ def _seconds(value: float) -> str:
 
 def aligned(rows: Sequence[Sequence[object]]) -> str:
     """Rows of words as lines of text, in columns; what is unknown as a question mark."""
-    told = [["?" if cell is None or cell != cell else str(cell) for cell in row] for row in rows]
+    told = [["?" if str(cell) in ("None", "nan", "<NA>") else str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in told)
 

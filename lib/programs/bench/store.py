@@ -19,18 +19,15 @@ from typing import TypeVar
 from pydantic import AwareDatetime, ValidationError
 
 from programs.bench import private
-from programs.bench.fields import Line, Part, Record, RunId
+from programs.bench.fields import FrozenModel, Line, Record, RunId
 from workbook import paths
 from workbook.errors import BadOption
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_LINE_BYTES = 256 * 2**10
-MAX_FILES = 20_000
 MARKS, ANSWERS = ".marks", ".answers"
 DROPPED = "dropped"  # a folder of runs that were moved aside: not read
 UNKNOWN_HOST = "unknown-host"
-
-_FOLDERS_DEEP = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Problem:
         return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
-class Mark(Part):
+class Mark(FrozenModel):
     """A judgement on a run. ``invalid`` False takes an earlier one back."""
 
     run_id: RunId
@@ -77,24 +74,10 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def valid(self) -> tuple[Record, ...]:
-        """The records of the runs that count."""
-        return tuple(r for r in self.records if r.run_id not in self.invalid)
-
     def __str__(self) -> str:
         runs = len({record.run_id for record in self.records})
         found = f"{len(self.records)} records of {runs} runs can be read; {len(self.problems)} problems."
         return "\n".join([*map(str, self.problems), found])
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The files of a folder in order: of records, of marks; and what about the folder could not be read."""
-
-    paths: tuple[Path, ...] = ()
-    marks: tuple[Path, ...] = ()
-    problems: tuple[Problem, ...] = ()
 
 
 def printable(text: str, most: int = 200) -> str:
@@ -126,7 +109,7 @@ def mark(beginning: str, reason: str, invalid: bool = True, folder: Path | None 
     Raises BadOption: no such run, or several; no reason, or one that is no line of text.
     """
     found: dict[str, Path] = {}
-    for path in files(paths.results() if folder is None else folder).paths:
+    for path in files(paths.results() if folder is None else folder)[0]:
         for record in read(path).records:
             found.setdefault(record.run_id, path)
     run_id = one_run(beginning, found)
@@ -200,34 +183,27 @@ def create(path: Path, content: bytes) -> bool:
         half.unlink(missing_ok=True)
 
 
-def files(folder: Path) -> Listed:
-    """The files under ``folder``, without links to folders.
+def files(folder: Path, suffix: str = ".jsonl") -> tuple[list[Path], list[Problem]]:
+    """The files under ``folder`` in order, and what of it is not read: links to folders, folders without the right.
 
     Raises BadOption: it is a file, or cannot be read.
     """
-    if not folder.exists():
-        return Listed()
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise BadOption(f"{paths.shown(folder)} is a file. Give the folder that holds the records.")
-    found: list[Path] = []
-    problems: list[Problem] = []
-
-    def unreadable(error: OSError) -> None:
-        if Path(error.filename) == folder:
-            raise BadOption(f"{paths.shown(folder)} cannot be read ({error.strerror}).")
-        problems.append(Problem.of(Path(error.filename), f"cannot be read ({error.strerror})"))
-
-    for base, below, names in os.walk(folder, onerror=unreadable):
-        place = Path(base)
-        depth = len(place.relative_to(folder).parts)
-        below[:] = [n for n in below if depth < _FOLDERS_DEEP and not n.startswith(".") and (depth or n != DROPPED)]
-        problems += [Problem.of(place / n, "a link: not followed") for n in below if (place / n).is_symlink()]
-        found += [place / name for name in (*names, *below) if name.endswith((".jsonl", MARKS))]
-    records = sorted(path for path in found if path.suffix == ".jsonl")
-    if len(records) > MAX_FILES:
-        problems.append(Problem.of(folder, f"more than {MAX_FILES} files: only the first are read"))
-    marks = sorted(path for path in found if path.suffix == MARKS)
-    return Listed(tuple(records[:MAX_FILES]), tuple(marks[:MAX_FILES]), tuple(problems))
+    if folder.exists() and not os.access(folder, os.R_OK):
+        raise BadOption(f"{paths.shown(folder)} cannot be read (Permission denied).")
+    found, problems = [], []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if inside[0] == DROPPED or any(part.startswith(".") for part in inside):
+            continue
+        if path.is_symlink() and path.is_dir():
+            problems.append(Problem.of(path, "a link: not followed"))
+        elif path.is_dir() and not os.access(path, os.R_OK):
+            problems.append(Problem.of(path, "cannot be read (Permission denied)"))
+        elif path.suffix == suffix:
+            found.append(path)
+    return found, problems
 
 
 def load(folder: Path | None = None) -> Loaded:
@@ -235,12 +211,13 @@ def load(folder: Path | None = None) -> Loaded:
 
     Raises BadOption: the folder is a file or cannot be read.
     """
-    listed = files(paths.results() if folder is None else folder)
-    loaded = read(*listed.paths)
-    marks, problems = read_marks(listed.marks)
+    folder = paths.results() if folder is None else folder
+    listed, unread = files(folder)
+    loaded = read(*listed)
+    marks, problems = read_marks(*files(folder, MARKS)[0])
     last = {one.run_id: one for one in sorted(marks, key=lambda one: one.marked_at)}
     invalid = {run_id: one.reason for run_id, one in last.items() if one.invalid}
-    return Loaded(loaded.records, (*listed.problems, *loaded.problems, *problems), invalid)
+    return Loaded(loaded.records, (*unread, *loaded.problems, *problems), invalid)
 
 
 def read(*files: Path) -> Loaded:
@@ -257,7 +234,7 @@ def read(*files: Path) -> Loaded:
     return Loaded(tuple(records.values()), tuple(problems))
 
 
-def read_marks(files: Iterable[Path]) -> tuple[list[Mark], list[Problem]]:
+def read_marks(*files: Path) -> tuple[list[Mark], list[Problem]]:
     """The marks in these files, and what could not be read as one."""
     items = [item for path in files for _, item in numbered(path, Mark)]
     return [i for i in items if isinstance(i, Mark)], [i for i in items if isinstance(i, Problem)]
