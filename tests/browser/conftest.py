@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,22 +102,10 @@ def _pages_are_closed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> site.Folders:
-    """The checkout's pages, with a place of their own to build in."""
-    return dataclasses.replace(site.Folders.checkout(), build=tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="session")
-def seconds(folders: site.Folders) -> float:
-    """Build the site from the stored pages, once; how long it took."""
-    started = time.perf_counter()
+def html(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built once from the stored pages; not where no browser is."""
+    folders = dataclasses.replace(site.Folders.checkout(), build=tmp_path_factory.mktemp("site"))
     site.build(folders=folders)
-    return time.perf_counter() - started
-
-
-@pytest.fixture(scope="session")
-def html(folders: site.Folders, seconds: float) -> Path:
-    """The site from the stored pages."""
     return folders.html
 
 
@@ -141,11 +128,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
                 page.screenshot(path=out, timeout=10_000)
                 report.sections.append(("picture", f"{paths.shown(out)} shows the page as it stood"))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured, after all the tests, whether they passed or not."""
-    for reports in (terminalreporter.stats.get("passed", []), terminalreporter.stats.get("failed", [])):
-        for report in reports:
-            for name, value in report.user_properties:
-                terminalreporter.write_line(f"{name}: {value}")

@@ -6,10 +6,10 @@ import subprocess
 import nbformat
 import pytest
 from page_samples import page_of, sample
-from servers import NAME, ollama_binary, ollama_serving
+from servers import NAME, create, ollama_binary, ollama_serving, tell
 
 from programs.site import normalize, refresh
-from workbook import pages
+from workbook import models, pages
 from workbook.errors import BadPage
 
 ASK = "from workbook.engines import connect\n\nengine = connect()\nanswer = engine.chat('Name three colours.', temperature=0, num_predict=12)\nprint(answer.text)"
@@ -69,10 +69,15 @@ def refused(page, tmp_path):
     return said[-1]
 
 
-def test_an_ollama_without_the_packaged_model(ollama_there, tmp_path, monkeypatch):
+def test_an_ollama_without_the_packaged_model_or_with_another_of_its_name(ollama_there, tmp_path, monkeypatch):
     page = about_ollama(tmp_path)
     with ollama_serving(tmp_path / "empty", with_models=False) as empty:
         monkeypatch.setenv("OLLAMA_HOST", empty.url)
+        create(empty, NAME, models.minilm())
+        line = refused(page, tmp_path)
+        assert f"Ollama's {NAME} is another one (" in line
+        assert "), not the packaged one. Make it" in line
+        tell(empty, "rm", NAME)
         line = refused(page, tmp_path)
         assert "left as it was: Ollama has no model. Make it: echo FROM " in line
         # What the line says to do is enough.
@@ -81,21 +86,3 @@ def test_an_ollama_without_the_packaged_model(ollama_there, tmp_path, monkeypatc
         subprocess.run(do, shell=True, check=True, timeout=120, env=empty.environment, capture_output=True)
         refreshed(page, tmp_path)
         assert NAME in shown(page, "ask")
-
-
-def test_another_model_under_the_packaged_ones_name(ollama_there, tmp_path, monkeypatch):
-    page = about_ollama(tmp_path)
-    with ollama_serving(tmp_path / "other") as server:
-        monkeypatch.setenv("OLLAMA_HOST", server.url)
-
-        def tell(*words):
-            subprocess.run(
-                [ollama_binary(), *words], check=True, timeout=120, env=server.environment, capture_output=True
-            )
-
-        tell("rm", NAME)
-        assert f"Ollama has no {NAME}. Make it" in refused(page, tmp_path)
-        tell("cp", "all-minilm", NAME)
-        line = refused(page, tmp_path)
-        assert f"Ollama's {NAME} is another one (" in line
-        assert "), not the packaged one. Make it" in line
