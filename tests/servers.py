@@ -56,8 +56,10 @@ class Server:
 
     def kill(self) -> None:
         """End it and its children as a crash would."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
+        below = self.children() if self.process.poll() is None else []
+        for one in (self.process, *below):
+            with suppress(ProcessLookupError, psutil.Error):
+                one.kill()
         self.process.wait(10)
 
 
@@ -90,7 +92,7 @@ def ollama_serving(folder: Path, like: Server | None = None, with_models: bool =
     binary, port = ollama_binary(), free_port()
     assert binary is not None
     own = folder / "models"
-    own.mkdir(parents=True)
+    own.mkdir(parents=True, exist_ok=True)
     environment = {
         "OLLAMA_HOST": f"127.0.0.1:{port}",
         "OLLAMA_MODELS": like.environment["OLLAMA_MODELS"] if like else str(own),

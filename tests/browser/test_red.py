@@ -13,7 +13,7 @@ import keyboard_checks as keyboard
 import pytest
 import site_checks as checks
 import tour_checks as tour
-from conftest import PREFIX, ROOT, Look, Reader
+from conftest import PHONE, PREFIX, ROOT, Reader
 
 from workbook import pages
 
@@ -41,7 +41,7 @@ FOUND = [
     "opens a socket elsewhere: wss://example.org/x", "console error: on purpose", "error in a script: ",
     "scrolls sideways by ", "has no alternative text", "is not visible", "critical: label (1): ",
     'nothing shows that the focus is on a#unseen "x"', "Tab does not reach ", "stands on a dark ground",
-    "on paper stands nav#paper", "on paper is cut off",
+    "> nav#paper", "on paper is cut off",
     "answers 404: _images/", "is not loaded", "answers 404: _static/widgets/", "widget 1 is not live",
 ]  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_a_page_that_is_broken_everywhere(reader: Reader, copy: Path) -> None:
     for path in [(copy / PAGE).parent / gone[1], *(copy / "_static" / "widgets").glob("*.js")]:
         path.unlink()
     with chromium.served(copy, PREFIX) as base:
-        page, watch = reader.open(base + PAGE, base, Look(scheme="dark"), fresh=True)
+        page, watch = reader.open(base + PAGE, base, scheme="dark")
         checks.settle(page)
         found = checks.whole(page) + checks.accessibility(page) + checks.dark_figures(page)
         found += keyboard.walk(page) + checks.printed(page) + watch.wrong
@@ -83,7 +83,7 @@ def test_a_page_that_is_broken_for_a_phone_and_a_keyboard(reader: Reader, copy: 
     ((copy / PAGE).parent / style[1]).unlink()
     for start in (copy.as_uri() + "/", ""):
         with chromium.served(copy, PREFIX) as base:
-            page, watch = reader.open((start or base) + PAGE, start or base, Look((390, 800)), fresh=True)
+            page, watch = reader.open((start or base) + PAGE, start or base, PHONE)
             checks.settle(page)
             found = checks.whole(page) + keyboard.walk(page) + watch.wrong
         wanted = [

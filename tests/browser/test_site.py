@@ -32,18 +32,19 @@ def visit(reader: Reader, base: str) -> Callable[[str], tour.Visit]:
         checks.settle(page)
         found = checks.whole(page) + checks.accessibility(page) + keyboard.walk(page)
         page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        page.reload()
+        checks.settle(page)
         if page.evaluate("document.documentElement.dataset.theme") != "dark":
             found.append("the page does not follow its reader into the dark")
-        found += checks.dark_figures(page)
-        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-        found += checks.whole(page) + checks.accessibility(page)
-        page.emulate_media(color_scheme="light")
+        found += checks.whole(page) + checks.accessibility(page) + checks.dark_figures(page)
         if address in PAGES:
             found += tour.downloads(page, PAGES[address])
         ways = {way: tour.step(page, way) for way in ("next", "prev")}
         if address != "search.html":
+            page.emulate_media(color_scheme="light")
             found += checks.printed(page)
-        page.close()
+        page.context.close()
         return tour.Visit([*found, *watch.wrong], ways)
 
     return made
@@ -73,7 +74,7 @@ def test_it_opens_from_a_disk_and_widgets_move_without_a_kernel(reader: Reader, 
                 moves = (keyboard.slider_by_keys, keyboard.slider_by_mouse) if slides else (keyboard.choice_by_keys,)
                 lines += [line for move in moves for line in move(page)]
             found += [f"{start + address}: {line}" for line in lines + watch.wrong]
-            page.close()
+            page.context.close()
     nothing(found)
 
 
@@ -88,7 +89,7 @@ def test_the_search_finds_each_page(reader: Reader, base: str, html: Path, way: 
 
 
 def test_the_front_page_is_light(reader: Reader, base: str) -> None:
-    page, watch = reader.open(base + "index.html", base, fresh=True)
+    page, watch = reader.open(base + "index.html", base)
     checks.settle(page)
     weight = watch.weigh()
     assert weight["index.html"] > 1000

@@ -132,14 +132,6 @@ def test_an_answer_without_end_is_ended(server: Server) -> None:
     assert (said["done_reason"], said["eval_count"]) == ("length", 160) or said["done_reason"] == "stop"
 
 
-def test_the_next_question_goes_on_where_the_context_ended(server: Server) -> None:
-    first = generate(server, "My name is Ada.")
-    body = {"model": NAME, "prompt": "What is my name?", "context": first["context"], "stream": False}
-    second = call(server.url, "POST", "/api/generate", body | {"options": {"num_predict": 1}}).value
-    assert second["context"][: len(first["context"])] == first["context"]
-    assert second["prompt_eval_count"] > first["prompt_eval_count"] + 10
-
-
 def test_keep_alive(server: Server) -> None:
     unload(server)
     generate(server, num_predict=1)

@@ -123,7 +123,7 @@ def test_impossible_requests_are_one_line(engine):
 
 def test_thinking_is_refused_by_a_model_that_cannot(at_ollama):
     for name in ("embedded", "ollama"):
-        with connect(name, quiet=True) as engine, pytest.raises(BadOption, match="think"):
+        with _connected(name) as engine, pytest.raises(BadOption, match="think"):
             engine.chat("hi", think=True)
 
 
@@ -173,17 +173,15 @@ def test_an_unknown_model_is_answered_with_the_nearest(at_ollama):
 
 
 def test_a_server_that_dies_in_mid_stream_is_told_so(ollama, tmp_path, monkeypatch):
-    with ollama_serving(tmp_path, like=ollama) as doomed:
-        monkeypatch.setenv("OLLAMA_HOST", doomed.url)
-        monkeypatch.setenv("OPENAI_BASE_URL", doomed.url + "/v1")
-        engines = [connect(name, NAME, quiet=True) for name in ("ollama", "openai")]
-        streams = [iter(engine.chat("Tell a long story.", stream=True, num_predict=1500)) for engine in engines]
-        assert all(map(next, streams))
-        doomed.kill()
-        for stream in streams:
+    for name in ("ollama", "openai"):
+        with ollama_serving(tmp_path / name, like=ollama) as doomed:
+            monkeypatch.setenv("OLLAMA_HOST", doomed.url)
+            monkeypatch.setenv("OPENAI_BASE_URL", doomed.url + "/v1")
+            pieces = iter(connect(name, NAME, quiet=True).chat("Tell a long story.", stream=True, num_predict=1500))
+            assert next(pieces)
+            doomed.kill()
             with pytest.raises(StreamBroken, match="mid-answer"):
-                list(stream)
-        for name in ("ollama", "openai"):
+                list(pieces)
             with pytest.raises(ServerNotFound):
                 connect(name)
 

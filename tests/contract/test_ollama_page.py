@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from servers import NAME, Server, ollama_binary, ollama_serving, tell
+from servers import NAME, Server, ollama_binary, tell
 
 from programs.site import normalize
 from programs.site.execute import SHOWN_ALIKE, execute
@@ -71,32 +67,3 @@ def test_a_system_message_replaces_the_recipes(at_ollama: Server) -> None:
         assert read("guided", "Dis oui.", "Salut !") == read(NAME, "Dis oui.", "Salut !")
     finally:
         httpx.request("DELETE", f"{at_ollama.url}/api/delete", json={"model": "guided"}, timeout=60)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory of a process is limited with ulimit -v")
-def test_out_of_memory_as_the_page_quotes_it(ollama: Server, tmp_path: Path, monkeypatch: Any) -> None:
-    binary = ollama_binary()
-    assert binary is not None
-    libraries = binary.resolve().parents[1] / "lib" / "ollama"
-    made = tmp_path / "there"
-    (made / "lib" / "ollama").mkdir(parents=True)
-    (made / "bin").mkdir()
-    shutil.copy(binary, made / "bin" / "ollama")
-    for file in libraries.iterdir():
-        if file.name != "llama-server":
-            (made / "lib" / "ollama" / file.name).symlink_to(file)
-    poor = made / "lib" / "ollama" / "llama-server"
-    poor.write_text(
-        f'#!/bin/bash\nexport MALLOC_ARENA_MAX=1\nulimit -v 340000\nexec {libraries / "llama-server"} "$@"\n'
-    )
-    poor.chmod(0o755)
-    monkeypatch.setenv("WORKBOOK_OLLAMA", str(made / "bin" / "ollama"))
-    row = facts.table("ollama_out_of_memory").iloc[0]
-    with ollama_serving(tmp_path / "poor", like=ollama) as server:
-        for num_ctx in (512, int(row["num_ctx"])):
-            body = {"model": NAME, "prompt": "hi", "stream": False, "options": {"num_predict": 2, "num_ctx": num_ctx}}
-            reply = httpx.post(f"{server.url}/api/generate", json=body, timeout=120)
-            assert (reply.status_code == 200) is (num_ctx == 512), reply.text
-    said = reply.json()["error"].splitlines()
-    assert (reply.status_code, said[0]) == (row["status"], row["said"])
-    assert said[1].endswith(f"buffer of size {row['buffer_bytes']}")
