@@ -126,6 +126,18 @@ def test_a_long_prompt_is_cut_to_what_the_table_says(server: Server) -> None:
         assert said["prompt_eval_count"] == read, f"{sent} tokens sent"
 
 
+def test_either_wish_refuses_a_long_prompt_and_only_one_ends_a_long_answer(server: Server) -> None:
+    """Page 21: ``truncate`` false is about the prompt; ``shift`` false about the answer as well."""
+    for wish in ({"truncate": False}, {"shift": False}):
+        body = {"model": NAME, "prompt": LONG, "raw": True, "options": {"num_ctx": 256}, **wish}
+        assert call(server.url, "POST", "/api/generate", body).status == 400
+    counting = " ".join(f"Line {i}: the number is {i * 37 % 101}." for i in range(20))
+    story = {"num_ctx": 256, "num_predict": 60, "raw": True, "temperature": 1, "seed": 3}
+    free, held = (generate(server, counting, **story, shift=shift) for shift in (True, False))
+    assert free["prompt_eval_count"] + free["eval_count"] > 256, "the oldest made room, and nothing was said"
+    assert (held["done_reason"], held["prompt_eval_count"] + held["eval_count"]) == ("length", 256)
+
+
 def test_an_answer_without_end_is_ended(server: Server) -> None:
     said = generate(server, "Tell me a long story.", num_predict=-1, num_ctx=16, temperature=0.9, seed=3)
     assert said["done"] is True

@@ -26,17 +26,11 @@ def m() -> Iterator[llama.Model]:
         yield model
 
 
-def generate(server: Server, prompt: str, **options: Any) -> httpx.Response:
+def ask(server: Server, prompt: str, **options: Any) -> httpx.Response:
+    """One answer; what is no field of the request is an option."""
+    fields = {name: options.pop(name) for name in ("model", "truncate", "shift") if name in options}
     given = {"num_predict": 1, "num_thread": 1, "temperature": 0, **options}
-    extra = {name: given.pop(name) for name in ("truncate", "shift") if name in given}
-    body = {
-        "model": given.pop("model", NAME),
-        "prompt": prompt,
-        "raw": True,
-        "stream": False,
-        "options": given,
-        **extra,
-    }
+    body = {"model": NAME, "prompt": prompt, "raw": True, "stream": False, "options": given, **fields}
     return httpx.post(server.url + "/api/generate", json=body, timeout=600)
 
 
@@ -54,14 +48,14 @@ def test_the_rows_with_a_named_window_are_what_it_reads(at_ollama: Server, m: ll
     """Those of 256 tokens stand in test_behaviour, on both servers."""
     for sent, read in cases(128):
         assert len(m.tokenize(words(sent))) == sent
-        answer = generate(at_ollama, words(sent), num_ctx=128)
+        answer = ask(at_ollama, words(sent), num_ctx=128)
         assert answer.json()["prompt_eval_count"] == read, f"{sent} tokens sent"
 
 
 def test_the_default_window_cuts_a_long_prompt_in_silence(at_ollama: Server) -> None:
     """Only one prompt that is too long: it costs half a window."""
     sent, read = next((sent, read) for sent, read in cases(4096) if sent > 4096)
-    answer = generate(at_ollama, words(sent), num_thread=2)
+    answer = ask(at_ollama, words(sent), num_thread=2)
     assert answer.status_code == 200
     assert "error" not in answer.json()
     assert answer.json()["prompt_eval_count"] == read, f"{sent} tokens sent"
@@ -76,22 +70,11 @@ def test_what_is_left_is_the_first_four_and_the_end(at_ollama: Server, m: llama.
     assert len(sent) > 300
     left = m.text(sent[:KEEP] + sent[-((128 - KEEP) // 2) :])
     assert m.tokenize(left) == sent[:KEEP] + sent[-((128 - KEEP) // 2) :]
-    whole = generate(at_ollama, letter, num_ctx=128, num_predict=12)
-    short = generate(at_ollama, left, num_ctx=128, num_predict=12)
+    whole = ask(at_ollama, letter, num_ctx=128, num_predict=12)
+    short = ask(at_ollama, left, num_ctx=128, num_predict=12)
     assert whole.json()["prompt_eval_count"] == len(m.tokenize(left)) == 66
     assert whole.json()["response"] == short.json()["response"]
     assert whole.json()["response"]
-
-
-def test_either_wish_refuses_a_long_prompt_and_only_one_ends_a_long_answer(at_ollama: Server) -> None:
-    """Page 21: ``truncate`` false is about the prompt; ``shift`` false about the answer as well."""
-    for wish in ({"truncate": False}, {"shift": False}):
-        assert generate(at_ollama, words(600), num_ctx=256, **wish).status_code == 400
-    story = {"num_ctx": 256, "num_predict": 300, "temperature": 1, "seed": 3}
-    free, held = (generate(at_ollama, "Il était une fois", **story, shift=shift).json() for shift in (True, False))
-    assert free["prompt_eval_count"] + free["eval_count"] > 256, "the oldest made room, and nothing was said"
-    assert held["done_reason"] == "length"
-    assert held["prompt_eval_count"] + held["eval_count"] == 256
 
 
 def test_a_tokenizer_with_a_token_of_its_own_keeps_one_more(at_ollama: Server, tmp_path: Path) -> None:
@@ -111,7 +94,7 @@ def test_a_tokenizer_with_a_token_of_its_own_keeps_one_more(at_ollama: Server, t
             ("with-bos", 128, 400, 67),
             (NAME, 129, 400, 67),
         ):
-            answer = generate(at_ollama, words(sent), model=model, num_ctx=num_ctx)
+            answer = ask(at_ollama, words(sent), model=model, num_ctx=num_ctx)
             assert answer.json()["prompt_eval_count"] == read, (model, num_ctx, sent)
     finally:
         tell(at_ollama, "rm", "with-bos")
@@ -129,13 +112,6 @@ def test_a_long_message_of_a_chat_is_cut_too(at_ollama: Server) -> None:
     old = [{"role": "user", "content": words(120)}, {"role": "assistant", "content": "Yes."}]
     both, alone = chat([*old, last])["prompt_eval_count"], chat([last])["prompt_eval_count"]
     assert alone <= both < 40
-
-
-def test_its_own_template_counts_fewer_tokens(at_ollama: Server, m: llama.Model) -> None:
-    hi = [{"role": "user", "content": "Bonjour !"}]
-    body = {"model": NAME, "messages": hi, "stream": False, "options": {"num_predict": 1, "num_thread": 1}}
-    read = httpx.post(at_ollama.url + "/api/chat", json=body, timeout=600).json()["prompt_eval_count"]
-    assert read < len(m.tokenize(m.chat_prompt([{"role": "user", "content": "Bonjour !"}]), special=True))
 
 
 def test_the_pages_live_cell_meets_the_real_server(at_ollama: Server) -> None:
