@@ -17,7 +17,7 @@ from registry import Registry, make_certificate, serving_models
 from servers import NAME, Server, llama_serving, ollama_serving, tell
 
 from programs.bench import store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 
 WEIGHTS = 98e6
 
