@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from workbook import models
 
@@ -32,6 +33,14 @@ def llama_server_binary() -> Path | None:
     ollama = ollama_binary()
     found = ollama.resolve().parents[1] / "lib" / "ollama" / "llama-server" if ollama else None
     return found if found and found.is_file() else None
+
+
+def need(found: object, what: str, advice: str) -> None:
+    """Skip for want of ``what``, or fail where this lane is required."""
+    if found is None and "contract" in os.environ.get("WORKBOOK_REQUIRE", "").split(","):
+        pytest.fail(f"{what} is required here (WORKBOOK_REQUIRE=contract) and missing: {advice}")
+    if found is None:
+        pytest.skip(f"no {what} on this machine: {advice}")
 
 
 def free_port() -> int:

@@ -3,21 +3,12 @@
 Missing servers skip it, or fail where it is required.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import Server, create, llama_server_binary, ollama_binary, ollama_serving, workbook_serving
+from servers import Server, create, llama_server_binary, need, ollama_binary, ollama_serving, workbook_serving
 from toolish import TOOLISH, written
-
-
-def need(found: object, what: str, advice: str) -> None:
-    """Skip for want of ``what``, or fail where this lane is required."""
-    if found is None and "contract" in os.environ.get("WORKBOOK_REQUIRE", "").split(","):
-        pytest.fail(f"{what} is required here (WORKBOOK_REQUIRE=contract) and missing: {advice}")
-    if found is None:
-        pytest.skip(f"no {what} on this machine: {advice}")
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ import openai
 import pydantic
 import pytest
 from calls import LONG
-from conftest import need
-from servers import EMBED, NAME, Server
+from servers import EMBED, NAME, Server, need
 from toolish import ASKED, TOOLISH, WEATHER
 from wire import cosines
 
