@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from workbook.widgets import LONGEST, TokenExplorer
 
 from workbook import facts, models, paths
 from workbook.engines import llama
-from workbook.token_widget import LONGEST, TokenExplorer
 
 tokenizers = pytest.importorskip("tokenizers")
 
