@@ -1,4 +1,4 @@
-"""What the widgets show at every position, without a browser; what a stored page keeps; every figure shows."""
+"""What the widgets show at every position, without a browser; what a stored page keeps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import nbclient
-import nbformat
 import numpy as np
 import pytest
 
@@ -84,14 +82,6 @@ def test_a_stored_page_keeps_a_picture_and_a_steady_text(explorer: SamplingExplo
     later = bundle()
     assert later["text/plain"] == first["text/plain"]
     assert later["image/png"] != first["image/png"]
-
-
-def test_every_figure_of_a_page_shows() -> None:
-    """In a kernel, where the backend loads late: the second figure must show as the first does."""
-    draw = "from workbook import plots\nplots.theme()\nfig = plots.token_bars({'a': [('x', 0.5)]}, 'title')"
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(draw) for _ in range(3)])
-    nbclient.NotebookClient(page, timeout=60).execute()
-    assert [[out.output_type for out in cell.outputs] for cell in page.cells] == [["display_data"]] * 3
 
 
 def test_what_is_typed_is_cut_and_examples_are_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, lo
 
     ``groups``: name of the group to its values, all in the unit that ``xlabel`` names. An empty group keeps its row.
     """
+    ax: Axes
     _, ax = plt.subplots(figsize=(WIDTH, 1 + 0.42 * len(groups)))
     rows: dict[str, Any] = {"data": dict(groups), "order": list(groups), "orient": "h", "ax": ax, "log_scale": log_x}
     box = {"facecolor": PALETTE[9], "alpha": 0.4, "edgecolor": "none"}
@@ -59,6 +60,7 @@ def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) ->
     ``panels``: name of the setting to pairs of a token's text and its probability (0 to 1).
     """
     n_rows = sum(map(len, panels.values()))
+    fig: Figure
     fig, axes = plt.subplots(
         len(panels), squeeze=False, sharex=True, figsize=(4.6, 0.6 + 0.5 * len(panels) + 0.25 * n_rows)
     )
@@ -80,6 +82,7 @@ def maps(panels: Mapping[str, NDArray[Any]], labels: Sequence[str], title: str) 
     ``panels``: name of the panel to a matrix of shares, 0 to 1, as wide and as high as there are ``labels``.
     """
     n_rows = -(-len(panels) // 2)
+    fig: Figure
     fig, axes = plt.subplots(n_rows, 2, squeeze=False, sharey=True, figsize=(WIDTH, 0.4 + 2.7 * n_rows))
     names = [_plain(label) for label in labels]
     look: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 0.5, "linecolor": GREY}
