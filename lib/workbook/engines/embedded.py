@@ -11,13 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workbook import ggufs, models
+from workbook import models
 from workbook.engines import llama
 from workbook.engines.engine import Answer, Collector, Context, Engine, Info, Message, ModelEntry, Piece
 from workbook.engines.options import Options
 from workbook.engines.pieces import Pieces
 from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, StreamBroken
+from workbook.formats import inspect_gguf
 
 PACKAGED = "smollm2:135m"
 """The packaged model under Ollama's name for it."""
@@ -127,7 +128,7 @@ class Embedded(Engine):
 
     def info(self) -> Info:
         """Engine and model; the file's sha256 is computed on the first call."""
-        head, built = ggufs.header(self.path), llama.build()
+        head, built = inspect_gguf(self.path), llama.build()
         return Info(
             engine=self.name, engine_version=f"llama-cpp-python {built.version}", model=self.model, why=self.why,
             build_info=built.system_info, quant=head.quant, model_type=head.architecture, digest=_sha256(self.path),

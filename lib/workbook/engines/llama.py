@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from workbook import cgroups, models
+from workbook import hardware, models
 from workbook.engines import native
 from workbook.engines.engine import Message
 from workbook.engines.native import Build, build, log
@@ -35,10 +34,7 @@ def usable_cores() -> int:
     named = os.environ.get("WORKBOOK_THREADS", "")
     if named.isdecimal() and int(named) > 0:
         return int(named)
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    quota = cgroups.limits().cpus  # a container's share of the processors' time
-    return max(1, min(physical, allowed, int(quota or physical)))
+    return hardware.usable_cores()
 
 
 def default_path() -> Path:
