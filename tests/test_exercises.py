@@ -16,7 +16,7 @@ import yaml
 
 from workbook import exercises, paths
 from workbook.errors import BadExercise
-from workbook.exercises import check, judge, load, reading, solution
+from workbook.exercises import check, judge, load, questions, solution
 
 FILES = sorted((paths.data() / "exercises").glob("*.yaml"))
 ALL = {number: exercise for file in FILES for number, exercise in load(file).items()}
@@ -115,12 +115,12 @@ def test_what_is_not_that_number_is_refused(answer: Any, tmp_path: Path) -> None
      ("1 000", 1000), ("1_000", 1000), ("1e3", 1000), (".5", 0.5), ("-3", -3)],
 )  # fmt: skip
 def test_readings(text: str, value: float) -> None:
-    assert value in reading.readings(text)
+    assert value in questions.readings(text)
 
 
 def test_a_number_of_thousands_is_not_read_as_units() -> None:
-    assert reading.readings("4.52") == [4.52]
-    assert reading.readings("1.000") == [1.0]
+    assert questions.readings("4.52") == [4.52]
+    assert questions.readings("1.000") == [1.0]
 
 
 def test_feedback_fits_the_wrong_answer(tmp_path: Path) -> None:
@@ -144,19 +144,6 @@ def test_text(tmp_path: Path) -> None:
     assert [judge(loose, x).right for x in ("Foret  Noire.", '"forêt noire"', "FORE\u0302T NOIRE", "noire")] == [
         True, True, True, False,
     ]  # fmt: skip
-    strict = entry(tmp_path, "kind: text\nanswer: forêt\naccents: true\ncase: true\naccept: [forêt]\nrefuse: [foret]\n")
-    assert [judge(strict, x).right for x in ("forêt", "FORÊT", "foret")] == [True, False, False]
-
-
-def test_array(tmp_path: Path) -> None:
-    body = "kind: array\nanswer: [[1, 2], [3, 4]]\nwithin: 0.01\ndtype: float\naccept: [[[1., 2.], [3., 4.]]]\nrefuse: [[1]]\n"
-    square = entry(tmp_path, body)
-    assert judge(square, np.array([[1, 2], [3, 4.005]], np.float32)).right
-    assert judge(square, np.array([[1, 2], [3, 4]])).say == "Your array holds int64; float is asked for."
-    assert judge(square, np.ones(4)).say == "Your array has the shape (4,); (2, 2) is asked for."
-    assert judge(square, [[1], [2, 3]]).say == "The rows of your array differ in length."
-    assert judge(square, np.array([[1, 2], [3, math.nan]])).right is False
-    assert judge(square, [[1, 2], [3, ...]]).right is False
 
 
 DOUBLE = (
@@ -166,7 +153,7 @@ DOUBLE = (
 
 
 def test_function_is_called_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(questions, "CALL_SECONDS", 0.2)
     double = entry(tmp_path, DOUBLE)
 
     def for_ever(x: Any) -> Any:
@@ -214,7 +201,6 @@ def test_a_function_that_changes_its_arguments_does_not_change_the_exercise(tmp_
         (NUMBER + "why: [\n", "is not YAML"),
         ("kind: choice\noptions: [a, b]\nanswer: c\naccept: [a]\nrefuse: [b]\n", "Choose from"),
         ("kind: choice\noptions: [yes, no]\nanswer: yes\naccept: [a]\nrefuse: [b]\n", "valid string"),
-        ("kind: array\nanswer: [[1], [1, 2]]\naccept: [1]\nrefuse: [2]\n", "inhomogeneous"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(body: str, complaint: str, tmp_path: Path) -> None:
@@ -234,4 +220,4 @@ def test_an_unknown_exercise_says_which_there_are(number: Any) -> None:
 def test_every_file_has_only_utf8_text_and_known_kinds() -> None:
     for file in FILES:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-        assert all(body["kind"] in {"number", "choice", "text", "array", "function"} for body in raw.values())
+        assert all(body["kind"] in {"number", "choice", "text", "function"} for body in raw.values())
