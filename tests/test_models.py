@@ -73,11 +73,6 @@ def test_a_missing_package_says_how_to_install_it(cache: Path, monkeypatch: pyte
     assert [s.name for s in models.skipped_ggufs()] == ["SmolLM2-135M-Instruct.Q4_1"]
 
 
-def test_a_cache_that_cannot_be_written_only_costs_the_check(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.write_text("a file where the folder should be")
-    assert models.packaged().name == models.SMOLLM2
-
-
 # --- MiniLM, against its original weights in numpy
 
 

@@ -52,10 +52,14 @@ def _named(variable: str) -> Path | None:
     return Path(value).expanduser().absolute() if value else None
 
 
-def absolute(env: Mapping[str, str]) -> dict[str, str]:
-    """``env`` with our folders written out: a kernel starts in another folder, and must find the same ones."""
-    ours = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
-    return {**env, **{name: str(Path(value).expanduser().absolute()) for name, value in ours.items()}}
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` for a kernel or server that we start: our folders written out, as it starts in another one.
+
+    GOMP_SPINCOUNT: OpenMP's idle threads spin, and two llama.cpp processes on one machine would starve each other.
+    """
+    folders = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
+    written = {name: str(Path(value).expanduser().absolute()) for name, value in folders.items()}
+    return {"GOMP_SPINCOUNT": "1000", **env, **written}
 
 
 def shown(path: Path) -> str:
