@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from programs import judge as grading
-from programs.judge import levels, sandbox, tasks, trust
+from programs.judge import box, levels, tasks, trust
 from programs.judge.contract import games, judged
 from programs.judge.extract import program
 from programs.judge.tasks import Task
@@ -12,7 +12,7 @@ from workbook import paths
 from workbook.errors import BadTask, NoConsent, NotTrusted
 
 TASKS = {one.id: one for one in tasks.tasks()}
-STRONG = next((one.name for one in sandbox.tiers() if one.available and not one.weak), None)
+STRONG = next((one.name for one in box.tiers() if one.available and not one.weak), None)
 contained = pytest.mark.skipif(STRONG is None, reason="no tier of the sandbox is strong enough here")
 EXAMPLES = [
     pytest.param(one.id, text, right, marks=[contained] if one.needs_code else [], id=f"{one.id}-{right}-{i}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hostile_scene import Scene
 
-from programs.judge.sandbox import Ended
+from programs.judge.box import Ended
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "hostile"
 LONG, SHORT = 30.0, 1.0

@@ -5,10 +5,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from programs.judge import sandbox
-from programs.judge.sandbox import display
+from programs.judge import box
+from programs.judge.box import display
 
-TIERS = [tier for tier in sandbox.tiers() if tier.name in {"container", "bubblewrap", "limits"}]
+TIERS = [tier for tier in box.tiers() if tier.name in {"container", "bubblewrap", "limits"}]
 WINDOW = """
 import tkinter
 window = tkinter.Tk()
@@ -48,7 +48,7 @@ def test_tkinter_and_turtle_have_a_screen(tier, needs_tier, window_python, monke
     needs_tier(tier)
     monkeypatch.setenv("DISPLAY", ":of-the-user")
     for program, said in ((WINDOW, b"1024 ['Left']"), (TURTLE, b"100")):
-        ended = sandbox.run(program, consent=True, tier=tier.name, display=True, python=Path(window_python))
+        ended = box.run(program, consent=True, tier=tier.name, display=True, python=Path(window_python))
         assert (ended.how, ended.code) == ("exit", 0), ended
         assert ended.stdout.strip() == said
     assert children() == []
@@ -56,7 +56,7 @@ def test_tkinter_and_turtle_have_a_screen(tier, needs_tier, window_python, monke
 
 def test_without_asking_tkinter_has_no_screen(window_python, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
-    ended = sandbox.run(WINDOW, consent=True, weak=True, python=Path(window_python))
+    ended = box.run(WINDOW, consent=True, weak=True, python=Path(window_python))
     assert ended.code == 1
     assert b"display" in ended.stderr
 
@@ -65,7 +65,7 @@ def test_the_screen_cannot_be_made_to_take_all_memory(window_python, needs_tier)
     tier = next(tier for tier in TIERS if tier.name == "bubblewrap")
     needs_tier(tier)
     before = psutil.virtual_memory().available
-    ended = sandbox.run(
+    ended = box.run(
         GREEDY, consent=True, tier=tier.name, display=True, python=Path(window_python), memory_mb=256, timeout_s=20
     )
     assert ended.how in {"memory", "exit", "timeout"}
@@ -75,5 +75,5 @@ def test_the_screen_cannot_be_made_to_take_all_memory(window_python, needs_tier)
 
 def test_no_xvfb_is_said(monkeypatch):
     monkeypatch.setattr(display.shutil, "which", lambda name: None)
-    with pytest.raises(sandbox.NoSandbox, match="needs Xvfb"), display.display(True):
+    with pytest.raises(box.NoSandbox, match="needs Xvfb"), display.display(True):
         pass

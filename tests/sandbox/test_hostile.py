@@ -10,13 +10,13 @@ import pytest
 from hostile_scene import MARK, Scene
 from hostile_table import GROUPS, PROGRAMS, TABLE, Hostile
 
-from programs.judge import sandbox
-from programs.judge.sandbox import Ended
+from programs.judge import box
+from programs.judge.box import Ended
 
 if os.name == "nt":
     pytest.skip("the hostile programs are written for Linux and macOS", allow_module_level=True)
 
-TIERS = {tier.name: tier for tier in sandbox.tiers()}
+TIERS = {tier.name: tier for tier in box.tiers()}
 CLAIMED = [(tier, row) for tier in TIERS.values() for row in TABLE if row.needs <= tier.contains and tier.available]
 CLAIMED += [(tier, TABLE[0]) for tier in TIERS.values() if not tier.available]  # one line says that it is not there
 
@@ -44,7 +44,7 @@ def wrong(row: Hostile, ended: Ended, scene: Scene) -> list[str]:
 @pytest.mark.parametrize(("tier", "row"), CLAIMED, ids=lambda value: value.name)
 def test_contained(tier, row, scene, needs_tier):
     needs_tier(tier)
-    ended = sandbox.run(
+    ended = box.run(
         PROGRAMS / f"{row.name}.py", consent=True, tier=tier.name, timeout_s=row.timeout_s, args=[scene.words],
         memory_mb=row.memory_mb, packages=False,
     )  # fmt: skip

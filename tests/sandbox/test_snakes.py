@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from programs import judge as grading
-from programs.judge import levels, sandbox, tasks, trust
+from programs.judge import box, levels, tasks, trust
 
 KNOWN = trust.known()
-TIER = next(one for one in sandbox.tiers() if one.name == "bubblewrap")
+TIER = next(one for one in box.tiers() if one.name == "bubblewrap")
 
 
 def test_every_level_of_every_toolkit_is_there():

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from programs.bench import private
-from programs.bench.record import Flash, Outcome, Setup
+from programs.bench.fields import Flash, Outcome, Setup
 from workbook import formats
 from workbook.engines import Answer, llama, native
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from programs.bench import private, prompts
 from programs.bench.cells import Attempt, llama_cpp_build
-from programs.bench.record import Outcome, Setup
+from programs.bench.fields import Outcome, Setup
 from workbook.engines import Engine, Info, Message, Options
 from workbook.engines.options import REPEAT_LAST_N
 

@@ -62,7 +62,7 @@ def _task_of(path: Path) -> Task:
 
 def _agreed(yes: bool, needed: bool) -> bool:
     """The user's yes, asked for once and kept; nothing is run without one."""
-    from programs.judge.sandbox import consent
+    from programs.judge.box import consent
 
     if not needed:
         return False

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from programs.judge import carried, contract
+from programs.judge.box import Ended
 from programs.judge.checkers import FunctionDoes, Judged
-from programs.judge.sandbox import Ended
 
 TIMEOUT_S = 15.0
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from programs.judge import sandbox
-from programs.judge.sandbox import Ended
+from programs.judge import box
+from programs.judge.box import Ended
 
 _START = """\
 import os, sys
@@ -33,7 +33,7 @@ def run(
     What the driver says carries the secret; the program does not know it. Raises NoConsent, NoSandbox.
     """
     secret = secrets.token_hex(16)
-    ended = sandbox.run(
+    ended = box.run(
         _START.format(module=module),
         consent=consent,
         timeout_s=timeout_s,
@@ -61,6 +61,6 @@ def version() -> str:
     """Twelve digits that change with any file that decides on a grade: the grader and its drivers."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        if "sandbox" not in path.relative_to(Path(__file__).parent).parts:
+        if "box" not in path.relative_to(Path(__file__).parent).parts:
             digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:12]

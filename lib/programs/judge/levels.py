@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from programs.judge.box import chosen
 from programs.judge.extract import parsed
 from programs.judge.plays import Play, Seen, play
-from programs.judge.sandbox.running import chosen
 from programs.judge.sources import TOOLKITS, UNPLAYABLE, apart, no_driver, syntax, toolkit_of, unseeded
 from programs.judge.types import Mark, Result
 from workbook.errors import NoSandbox

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from programs.judge import carried
-from programs.judge.sandbox import Ended
+from programs.judge.box import Ended
 
 Count = Annotated[int, Field(ge=0, le=10**7)]
 Short = Annotated[str, Field(max_length=1000)]

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs.judge import levels, sandbox
+from programs.judge import box, levels
 from workbook import paths
 from workbook.errors import NotTrusted
 
@@ -84,6 +84,6 @@ def trusted(toolkit: str, version: str, *, consent: bool, python: Path | None = 
 
 
 def _key(toolkit: str, version: str, python: Path | None, tier: str | None) -> str:
-    used = tier or next((one.name for one in sandbox.tiers() if one.available), "none")
+    used = tier or next((one.name for one in box.tiers() if one.available), "none")
     parts = (toolkit, version, used, str(python or sys.executable), sys.version)
     return f"{toolkit}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs.judge.sandbox.interpreter import Interpreter
-from programs.judge.sandbox.types import Limits
+from programs.judge.box.interpreter import Interpreter
+from programs.judge.box.types import Limits
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import select
 import time
 from collections.abc import Iterator
 
-from programs.judge.sandbox.streams import Reader, Writer
-from programs.judge.sandbox.task import Task
+from programs.judge.box.streams import Reader, Writer
+from programs.judge.box.task import Task
 
 LONGEST_LINE = 4096
 

@@ -12,9 +12,9 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox.cage import Cage, Wanted, environment, rlimits
-from programs.judge.sandbox.types import Tier
+from programs.judge.box import folder as folders
+from programs.judge.box.cage import Cage, Wanted, environment, rlimits
+from programs.judge.box.types import Tier
 
 NAME = "limits"
 CONTAINS = frozenset({"environment", "memory", "output", "time"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from programs.judge.sandbox.types import Limits
+from programs.judge.box.types import Limits
 
 
 @dataclass(frozen=True)

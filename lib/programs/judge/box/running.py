@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from programs.judge.sandbox import bubblewrap, container, job, limits, macos
-from programs.judge.sandbox import display as screens
-from programs.judge.sandbox.cage import Cage, Screen, Wanted
-from programs.judge.sandbox.interpreter import interpreter
-from programs.judge.sandbox.supervise import supervise
-from programs.judge.sandbox.task import Task
-from programs.judge.sandbox.types import Ended, Limits, Tier
+from programs.judge.box import bubblewrap, container, job, limits, macos
+from programs.judge.box import display as screens
+from programs.judge.box.cage import Cage, Screen, Wanted
+from programs.judge.box.interpreter import interpreter
+from programs.judge.box.supervise import supervise
+from programs.judge.box.task import Task
+from programs.judge.box.types import Ended, Limits, Tier
 from workbook.errors import NoConsent, NoSandbox
 
 PROGRAM = "program.py"
@@ -89,7 +89,7 @@ def run(
     display : a private X server, for tkinter and turtle. ``pty``: standard input and output are a terminal of
         24 x 80, ``keys`` what is typed: bytes at seconds after the start.
     secret : readable once from descriptor 4 by the first code that runs. What is written to descriptor 3 comes
-        back as ``Ended.report``. See ``programs.judge.sandbox`` for what that proves.
+        back as ``Ended.report``. See ``programs.judge.box`` for what that proves.
     limits : instead of those that ``timeout_s`` and ``memory_mb`` make.
 
     Raises

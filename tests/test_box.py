@@ -18,24 +18,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from programs.judge import sandbox
-from programs.judge.sandbox import bubblewrap, consent, container, folder, job, limits, macos, running, watch
-from programs.judge.sandbox.__main__ import line, main
-from programs.judge.sandbox.cage import Wanted
-from programs.judge.sandbox.interpreter import Interpreter, interpreter
-from programs.judge.sandbox.shown import shown
-from programs.judge.sandbox.types import STRONG, Ended, Limits, Tier
+from programs.judge import box
+from programs.judge.box import bubblewrap, consent, container, folder, job, limits, macos, running, watch
+from programs.judge.box.__main__ import line, main
+from programs.judge.box.cage import Wanted
+from programs.judge.box.interpreter import Interpreter, interpreter
+from programs.judge.box.shown import shown
+from programs.judge.box.types import STRONG, Ended, Limits, Tier
 from workbook.errors import NoConsent, NoSandbox
 
 posix = pytest.mark.skipif(os.name == "nt", reason="the tiers of Linux and macOS")
-TIERS = [tier.name for tier in sandbox.tiers() if tier.available and tier.name in {"container", "bubblewrap", "limits"}]
+TIERS = [tier.name for tier in box.tiers() if tier.available and tier.name in {"container", "bubblewrap", "limits"}]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what Linux tells of its memory")
 each = pytest.mark.parametrize("tier", TIERS)
 ALL = frozenset({"network", "files", "processes"})
 
 
 def run(program, tier=None, **more):
-    return sandbox.run(program, consent=True, weak=True, tier=tier, **{"timeout_s": 30, "packages": False, **more})
+    return box.run(program, consent=True, weak=True, tier=tier, **{"timeout_s": 30, "packages": False, **more})
 
 
 # Who may start it
@@ -43,7 +43,7 @@ def run(program, tier=None, **more):
 
 def test_nothing_runs_without_a_yes(tmp_path):
     with pytest.raises(NoConsent, match="only after a yes"):
-        sandbox.run(f"open({str(tmp_path / 'x')!r}, 'w')", consent=False, tier="limits", weak=True)
+        box.run(f"open({str(tmp_path / 'x')!r}, 'w')", consent=False, tier="limits", weak=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,7 +79,7 @@ def test_a_tier_that_is_not_there_is_refused(monkeypatch):
 
 
 def test_what_tiers_claim():
-    found = {tier.name: tier for tier in sandbox.tiers()}
+    found = {tier.name: tier for tier in box.tiers()}
     assert list(found) == ["container", "bubblewrap", "macos", "limits", "job"]
     assert [name for name, tier in found.items() if tier.weak] == ["limits", "job"]
     assert all(bool(tier.why_not) != tier.available for tier in found.values())
@@ -328,7 +328,7 @@ def test_a_program_that_cannot_be_read(tmp_path):
             run(tmp_path / name)
 
 
-CALLER = "import sys; from programs.judge import sandbox; sandbox.run('import time; time.sleep(60)', consent=True, "
+CALLER = "import sys; from programs.judge import box; box.run('import time; time.sleep(60)', consent=True, "
 
 
 @posix

@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox.cage import environment
-from programs.judge.sandbox.streams import Reader, Writer
-from programs.judge.sandbox.task import Task
-from programs.judge.sandbox.types import Ended, How, Tier
+from programs.judge.box import folder as folders
+from programs.judge.box.cage import environment
+from programs.judge.box.streams import Reader, Writer
+from programs.judge.box.task import Task
+from programs.judge.box.types import Ended, How, Tier
 
 NAME = "job"
 CONTAINS = frozenset({"environment", "memory", "forks", "output", "time"})

@@ -1,4 +1,4 @@
-"""``python -m programs.judge.sandbox PROGRAM``: run one program contained, and say how it ended."""
+"""``python -m programs.judge.box PROGRAM``: run one program contained, and say how it ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from programs.judge.sandbox import Ended, consent, run, tiers
-from programs.judge.sandbox.running import chosen
-from programs.judge.sandbox.shown import shown
+from programs.judge.box import Ended, consent, run, tiers
+from programs.judge.box.running import chosen
+from programs.judge.box.shown import shown
 from workbook import paths
 from workbook.errors import BadOption, WorkbookError
 
@@ -20,7 +20,7 @@ def _asked(question: str) -> bool:
 def _options(words: list[str] | None) -> argparse.Namespace:
     known = "; ".join(f"{t.name}: {'available' if t.available else t.why_not}" for t in tiers())
     parser = argparse.ArgumentParser(
-        prog="python -m programs.judge.sandbox",
+        prog="python -m programs.judge.box",
         description=__doc__,
         epilog=f"What stands after -- goes to the program. Tiers here: {known}.",
     )

@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox import leftovers
-from programs.judge.sandbox.cage import Cage
-from programs.judge.sandbox.channels import Channels, opened
-from programs.judge.sandbox.task import Task
-from programs.judge.sandbox.types import Ended, How
-from programs.judge.sandbox.watch import Watch, go_first
+from programs.judge.box import folder as folders
+from programs.judge.box import leftovers
+from programs.judge.box.cage import Cage
+from programs.judge.box.channels import Channels, opened
+from programs.judge.box.task import Task
+from programs.judge.box.types import Ended, How
+from programs.judge.box.watch import Watch, go_first
 
 TICK_S = 0.05
 START_S = 20.0

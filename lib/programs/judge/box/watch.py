@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox.types import How, Limits
+from programs.judge.box import folder as folders
+from programs.judge.box.types import How, Limits
 
 LEAST_FREE = 0.03
 """Of this machine's memory: below, a contained program is ended whatever it was seen to hold."""

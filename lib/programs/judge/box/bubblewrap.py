@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs.judge.sandbox.cage import Cage, Wanted, environment, rlimits
-from programs.judge.sandbox.interpreter import interpreter
-from programs.judge.sandbox.types import Limits, Tier
+from programs.judge.box.cage import Cage, Wanted, environment, rlimits
+from programs.judge.box.interpreter import interpreter
+from programs.judge.box.types import Limits, Tier
 
 NAME = "bubblewrap"
 CONTAINS = frozenset({"network", "files", "processes", "environment", "memory", "forks", "disk", "output", "time"})

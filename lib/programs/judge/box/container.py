@@ -18,11 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox.bubblewrap import FOLDER, HOME, SHARED_MB, SHOWN, SYSTEM
-from programs.judge.sandbox.cage import Cage, Wanted, environment, rlimits
-from programs.judge.sandbox.interpreter import interpreter
-from programs.judge.sandbox.types import Limits, Tier
+from programs.judge.box import folder as folders
+from programs.judge.box.bubblewrap import FOLDER, HOME, SHARED_MB, SHOWN, SYSTEM
+from programs.judge.box.cage import Cage, Wanted, environment, rlimits
+from programs.judge.box.interpreter import interpreter
+from programs.judge.box.types import Limits, Tier
 
 NAME = "container"
 CONTAINS = frozenset({"network", "files", "processes", "environment", "memory", "forks", "disk", "output", "time"})

@@ -18,9 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from programs.judge.sandbox import bubblewrap
-from programs.judge.sandbox import folder as folders
-from programs.judge.sandbox.cage import Screen
+from programs.judge.box import bubblewrap
+from programs.judge.box import folder as folders
+from programs.judge.box.cage import Screen
 from workbook.errors import NoSandbox
 
 SCREEN = "1024x768x24"

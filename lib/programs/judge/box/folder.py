@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from programs.judge.sandbox.types import Limits
+from programs.judge.box.types import Limits
 from workbook.errors import NoSandbox
 
 MOST_NAMES = 10_000  # looked at, not kept

@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from programs.judge.sandbox import limits
-from programs.judge.sandbox.cage import Cage, Wanted
-from programs.judge.sandbox.types import Tier
+from programs.judge.box import limits
+from programs.judge.box.cage import Cage, Wanted
+from programs.judge.box.types import Tier
 
 NAME = "macos"
 CONTAINS = frozenset({"network", "files", "processes", "environment", "memory", "output", "time"})
