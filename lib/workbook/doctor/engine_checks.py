@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from workbook import hardware, models
-from workbook.doctor.report import Check
+from workbook.doctor.diagnosis import Check, judged
 from workbook.errors import DamagedModel, WorkbookError
 
 _TRIAL_S = 120.0  # a cold disk and a busy machine
@@ -48,8 +48,8 @@ def _packaged() -> Check:
         path = models.packaged()
     except DamagedModel as error:
         return Check("Packaged model", "missing or damaged", "warn", f"{error}")
-    size, digest = path.stat().st_size, models.SMOLLM2_SHA256
-    return Check("Packaged model", f"{path.stem}, {size / 1e6:.0f} MB, sha256 {digest[:12]}… as published")
+    size = f"{path.stat().st_size / 1e6:.0f} MB"
+    return Check("Packaged model", f"{path.stem}, {size}, sha256 {models.SMOLLM2_SHA256[:12]}… as published")
 
 
 def _llama_cpp(model: Check) -> Check:
@@ -61,34 +61,26 @@ def _llama_cpp(model: Check) -> Check:
             "Pages that open the model itself stop at their first cell; all others run on Ollama. To add it: make lab",
         )  # fmt: skip
     if model.status != "OK":
-        return Check("llama.cpp", f"llama-cpp-python {version}, not tried", "warn", "Mend the packaged model first.")
+        return Check("llama.cpp", f"llama-cpp-python {version}, not tried", "warn", "Fix the packaged model first.")
     built, problem = _trial()
     value = f"llama-cpp-python {version}"
     if problem:
         return Check("llama.cpp", f"{value}, {problem}", "fail", f"Build it on this machine: {_REBUILD}")
-    return _judged(value, built)
+    return _built_for(value, built)
 
 
-def _judged(value: str, built: dict[str, Any]) -> Check:
+def _built_for(value: str, built: dict[str, Any]) -> Check:
     """The row of a llama.cpp that works: which of the processor's instruction sets it was built for."""
     said = [item.partition(" = ") for item in str(built.get("system_info", "")).replace(":", "|").split("|")]
     on = {name.strip() for name, _, flag in said if flag.strip() == "1"}
     lost = [shown for flag, shown in _BUILT_WITH.items() if flag in hardware.isa_flags() and shown not in on]
     used = [shown for shown in (*_BUILT_WITH.values(), "AVX512", "AMX_INT8", "MATMUL_INT8", "SVE") if shown in on]
-    value += f", built for {', '.join(used) or 'any processor'}" + (
-        ", and a graphics card" if built.get("gpu") else ", processor only"
-    )
-    if not lost:
-        return Check("llama.cpp", value)
-    why = (
+    card = "and a graphics card" if built.get("gpu") else "processor only"
+    off = (
         " SOURCE_DATE_EPOCH is set, which turns them off: unset it first." if "SOURCE_DATE_EPOCH" in os.environ else ""
     )
-    return Check(
-        "llama.cpp",
-        value,
-        "warn",
-        f"It does not use this processor's {', '.join(lost)}: slow.{why} Rebuild: {_REBUILD}",
-    )
+    why = f"It does not use this processor's {', '.join(lost)}: slow.{off} Rebuild: {_REBUILD}"
+    return judged("llama.cpp", f"{value}, built for {', '.join(used) or 'any processor'}, {card}", (lost, "warn", why))
 
 
 def _trial() -> tuple[dict[str, Any], str]:
@@ -123,10 +115,9 @@ def _ollama(needed: bool = False) -> Check:
     except WorkbookError as error:
         return Check("Ollama", "not looked for", "warn", str(error))
     if not there:
-        if needed:
-            advice = "Start it (ollama serve), or install it: llama.cpp does not work here, so it is needed."
-            return Check("Ollama", f"does not answer at {where}", "warn", advice)
-        return Check("Ollama", f"does not answer at {where}: not needed")
+        why = "Start it (ollama serve), or install it: llama.cpp does not work here, so it is needed."
+        value = f"does not answer at {where}" + ("" if needed else ": not needed")
+        return judged("Ollama", value, (needed, "warn", why))
     try:
         with Ollama() as server:
             names = [entry.name for entry in server.models()]
@@ -144,7 +135,7 @@ def _engine(llama_cpp_works: bool) -> Check:
     named = (os.environ.get("WORKBOOK_ENGINE") or "").lower()
     try:
         if not llama_cpp_works and (named == "embedded" or (not named and not answers(0.5))):
-            return Check("Engine", "none", "fail", "llama.cpp does not work and no Ollama answers: mend one of them.")
+            return Check("Engine", "none", "fail", "llama.cpp does not work and no Ollama answers: fix one of them.")
         with connect(quiet=True) as engine:
             return Check("Engine", str(engine.info()))
     except ValueError:

@@ -28,8 +28,14 @@ class Check:
             raise ValueError(f"{self.name}: a row that is not OK says what to do")
 
 
+def judged(name: str, value: str, *rules: tuple[object, Status, str]) -> Check:
+    """The row of that name. The first rule (whether it holds, status, advice) that holds decides."""
+    status, advice = next(((status, advice) for holds, status, advice in rules if holds), ("OK", ""))
+    return Check(name, value, status, advice)
+
+
 @dataclass(frozen=True, repr=False)
-class Report:
+class Diagnosis:
     """All rows."""
 
     checks: tuple[Check, ...]
@@ -48,11 +54,11 @@ class Report:
         lines = []
         for check in self.checks:
             start = f"{check.status:<4}  {check.name:<{wide}}  "
+            indent = " " * len(start)
             lines += textwrap.wrap(
-                check.value, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
+                check.value, _WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False
             )
             if check.advice:
-                indent = " " * len(start)
                 lines += textwrap.wrap(check.advice, _WIDTH, initial_indent=f"{indent}→ ", subsequent_indent=indent)
         return "\n".join([*lines, "", self.verdict()])
 
@@ -63,7 +69,7 @@ class Report:
         bad = [check.name for check in self.checks if check.status == "fail"]
         warned = [check.name for check in self.checks if check.status == "warn"]
         if bad:
-            return f"The workbook cannot run here yet. To mend first: {', '.join(bad)}."
+            return f"The workbook cannot run here yet. Fix first: {', '.join(bad)}."
         return "The workbook runs here." + (f" Worth a look: {', '.join(warned)}." if warned else "")
 
     def _repr_html_(self) -> str:

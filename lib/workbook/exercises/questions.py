@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import copy
+import math
 import numbers
 import re
+import sys
+import time
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
+from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from workbook.exercises.reading import OutOfTime, call, line, readings
-
+CALL_SECONDS = 5.0
 LONGEST_ANSWER = 10_000  # characters; a longer text is no answer, and normalising it would take its time
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Correction:
     """Whether an answer is right, and the sentence that goes with it. ``right`` None: not answered."""
 
     right: bool | None
@@ -52,20 +57,20 @@ class _Exercise(BaseModel):
         """Whether ``answer`` is the foreseen wrong answer ``when``."""
         raise NotImplementedError
 
-    def judge(self, answer: Any) -> Verdict:
+    def judge(self, answer: Any) -> Correction:
         """The verdict on ``answer``, with the hint that fits."""
         try:
             if self.is_right(answer):
-                return Verdict(True, self.why)
+                return Correction(True, self.why)
             said = next((f.say for f in self.feedback if self.matches(answer, f.when)), self.hint)
         except ValueError as error:
             said = str(error)
-        return Verdict(False, said)
+        return Correction(False, said)
 
     @model_validator(mode="after")
     def _feedback_is_reached(self) -> _Exercise:
         for foreseen in self.feedback:
-            if self.judge(foreseen.when) != Verdict(False, foreseen.say):
+            if self.judge(foreseen.when) != Correction(False, foreseen.say):
                 raise ValueError(f"the feedback for {foreseen.when!r} is never reached")
         return self
 
@@ -101,7 +106,7 @@ class _Measured(_Exercise):
         return isinstance(got, numbers.Real) and not isinstance(got, bool) and self.close(float(got), want)
 
 
-class Number(_Measured):
+class NumberExercise(_Measured):
     """One number. Texts are read too, with a decimal point or comma; "12 %" is 12 or 0.12."""
 
     kind: Literal["number"]
@@ -114,7 +119,7 @@ class Number(_Measured):
         return any(self.close(value, float(when)) for value in readings(answer))
 
 
-class Choice(_Exercise):
+class ChoiceExercise(_Exercise):
     """One of the ``options``, or several: ``answer`` is then a list."""
 
     kind: Literal["choice"]
@@ -128,7 +133,7 @@ class Choice(_Exercise):
         return self._chosen(answer) == self._chosen(when)
 
     @model_validator(mode="after")
-    def _answer_is_an_option(self) -> Choice:
+    def _answer_is_an_option(self) -> ChoiceExercise:
         self._chosen(self.answer)
         return self
 
@@ -141,13 +146,11 @@ class Choice(_Exercise):
         return chosen
 
 
-class Text(_Exercise):
-    """A short text. Case, accents, spaces, quotes and a final point do not count unless they are asked for."""
+class TextExercise(_Exercise):
+    """A short text. Case, accents, spaces, quotes and a final point do not count."""
 
     kind: Literal["text"]
     answer: str | list[str]
-    case: bool = False
-    accents: bool = False
 
     def is_right(self, answer: Any) -> bool:
         return any(self.matches(answer, a) for a in ([self.answer] if isinstance(self.answer, str) else self.answer))
@@ -155,48 +158,16 @@ class Text(_Exercise):
     def matches(self, answer: Any, when: Any) -> bool:
         if not isinstance(answer, str) or len(answer) > LONGEST_ANSWER:
             raise ValueError("Give a short text, in quotes.")
-        return self._plain(answer) == self._plain(str(when))
-
-    def _plain(self, text: str) -> str:
-        text = unicodedata.normalize("NFKC", text).replace("’", "'")
-        if not self.accents:
-            text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-        text = " ".join(text.split()).strip(" .!?\"'`«»“”")
-        return text if self.case else text.casefold()
+        return _plain(answer) == _plain(str(when))
 
 
-class Array(_Measured):
-    """An array, or nested lists of numbers. ``dtype``: a kind ("float", "int", "bool") or one type ("float32")."""
-
-    kind: Literal["array"]
-    answer: list[Any]
-    dtype: str | None = None
-
-    @model_validator(mode="after")
-    def _answer_is_an_array(self) -> Array:
-        if np.asarray(self.answer).dtype.kind not in "biuf":  # ragged rows raise ValueError, which is refused too
-            raise ValueError("answer is an array of numbers")
-        return self
-
-    def is_right(self, answer: Any) -> bool:
-        return self.matches(answer, self.answer)
-
-    def matches(self, answer: Any, when: Any) -> bool:
-        try:
-            got, want = np.asarray(answer), np.asarray(when)
-        except ValueError:
-            raise ValueError("The rows of your array differ in length.") from None
-        if got.dtype.kind not in "biuf" or got.ndim == 0:
-            raise ValueError("Give an array of numbers.")
-        if got.shape != want.shape:
-            raise ValueError(f"Your array has the shape {got.shape}; {want.shape} is asked for.")
-        kinds = {"float": "f", "int": "iu", "bool": "b"}
-        if self.dtype and not (got.dtype.kind in kinds[self.dtype] if self.dtype in kinds else got.dtype == self.dtype):
-            raise ValueError(f"Your array holds {got.dtype}; {self.dtype} is asked for.")
-        return self.same(got, want.tolist())
+def _plain(text: str) -> str:
+    text = unicodedata.normalize("NFKD", text).replace("’", "'")
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    return " ".join(text.split()).strip(" .!?\"'`«»“”").casefold()
 
 
-class Case(BaseModel):
+class Call(BaseModel):
     """One call of the reader's function: the result it must give, and the hint when it does not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -205,28 +176,91 @@ class Case(BaseModel):
     say: str | None = None
 
 
-class Function(_Measured):
+class FunctionExercise(_Measured):
     """A function, called with each case's arguments; with ``arrays``, lists reach it as numpy arrays."""
 
     kind: Literal["function"]
     name: str
-    cases: list[Case] = Field(min_length=1)
+    cases: list[Call] = Field(min_length=1)
     arrays: bool = False
     feedback: tuple[()] = ()
 
-    def judge(self, answer: Any) -> Verdict:
+    def judge(self, answer: Any) -> Correction:
         if not callable(answer):
-            return Verdict(False, f"Give the function itself: {self.name}, without parentheses.")
+            return Correction(False, f"Give the function itself: {self.name}, without parentheses.")
         for case in self.cases:
             args = [np.array(a) if self.arrays and isinstance(a, list) else copy.deepcopy(a) for a in case.args]
             shown = f"{self.name}({', '.join(map(repr, case.args))})"
             try:
-                got = call(answer, args)
+                got = _call(answer, args)
                 right = self.same(got, case.result)
             except (Exception, SystemExit, OutOfTime) as error:  # noqa: BLE001  the reader's code may raise anything
-                return Verdict(False, f"{shown} stops with {type(error).__name__}: {line(error, str)}")
+                return Correction(False, f"{shown} stops with {type(error).__name__}: {_line(error, str)}")
             if got is ...:
-                return Verdict(None, "Not answered yet.")
+                return Correction(None, "Not answered yet.")
             if not right:
-                return Verdict(False, f"{shown} gives {line(got, repr)}. {case.say or self.hint}")
-        return Verdict(True, self.why)
+                return Correction(False, f"{shown} gives {_line(got, repr)}. {case.say or self.hint}")
+        return Correction(True, self.why)
+
+
+class OutOfTime(BaseException):
+    """Not an Exception, so that the reader's ``except Exception`` does not hold it back."""
+
+
+def _call(function: Callable[..., Any], args: list[Any]) -> Any:
+    """Call the reader's function; an endless Python loop ends after CALL_SECONDS."""
+    end = time.monotonic() + CALL_SECONDS
+
+    def tracer(frame: FrameType, event: str, arg: Any) -> Any:
+        if time.monotonic() > end:
+            raise OutOfTime(f"no result after {CALL_SECONDS:g} seconds")
+        return tracer
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        return function(*args)
+    finally:
+        sys.settrace(before)
+
+
+def _line(value: Any, text: Callable[[Any], str]) -> str:
+    """``value`` as one line of at most 80 characters."""
+    try:
+        line = " ".join(text(value).split())
+    except Exception:  # noqa: BLE001  a class of the reader's may not even have a working repr
+        line = f"a {type(value).__name__}"
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+def readings(answer: Any) -> list[float]:
+    """Every number that ``answer`` can mean; ValueError when it can mean none.
+
+    A comma is a decimal one, or, before groups of three digits, one of thousands: "1,000" has two readings.
+    "12 %" is 12 or 0.12.
+    """
+    answer = answer.item() if isinstance(answer, np.generic) or getattr(answer, "shape", None) == () else answer
+    values: list[float] = []
+    if isinstance(answer, str) and len(answer) < 100:
+        values = _written(re.sub(r"[\s_]", "", answer))
+    elif isinstance(answer, numbers.Real | Decimal) and not isinstance(answer, bool):
+        try:
+            values = [float(answer)]
+        except (OverflowError, ValueError):
+            values = [math.inf]
+    if not values:
+        raise ValueError("Give one number.")
+    if not all(map(math.isfinite, values)):
+        raise ValueError("Give a finite number.")
+    return values
+
+
+def _written(text: str) -> list[float]:
+    digits, share = text.removesuffix("%"), text.endswith("%")
+    forms = {digits.replace(",", ".")}
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", digits):
+        forms.add(digits.replace(",", ""))
+    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+,\d+", digits):
+        forms.add(digits.replace(".", "").replace(",", "."))
+    found = [float(f) for f in forms if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", f, re.IGNORECASE)]
+    return found + [value / 100 for value in found if share]

@@ -1,4 +1,4 @@
-"""The words and patterns of names: rows of ``data/reference``, and the shapes of sizes, dates and quantizations."""
+"""The words of names and the shapes of their parts: rows of ``data/reference``, sizes, dates and quantizations."""
 
 from __future__ import annotations
 
