@@ -6,9 +6,9 @@ import importlib
 from collections import deque
 from typing import Any
 
-from .clock import Clock
-from .picture import Picture
+from .launch import Clock
 from .player import CLICK, Player
+from .vision import Picture
 
 STEP = 5  # pixels from one place of the picture to the next: it divides the usual sizes of cells
 _NAMES = {"return": "RETURN", "space": "SPACE", "up": "UP", "down": "DOWN", "left": "LEFT", "right": "RIGHT"}

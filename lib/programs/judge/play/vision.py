@@ -7,14 +7,72 @@ Blind where the snake does not move by steps, where everything is one blinking i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import median
-
-from .picture import Blob, Picture, blobs
 
 DIRECTIONS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 _GONE_FOR = 4  # pictures without the food, once the body has passed, until it counts as eaten
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The game as a small grid of colours, whatever drew it. ``raw``: four bytes for each place, row by row."""
+
+    width: int
+    height: int
+    raw: bytes
+
+    @cached_property
+    def cells(self) -> memoryview:
+        """One number for each place."""
+        return memoryview(self.raw).cast("I")
+
+    def at(self, place: int) -> tuple[int, int]:
+        """The column and row of a place."""
+        return place % self.width, place // self.width
+
+    def changed(self, old: Picture) -> list[int]:
+        """The places that differ in ``old``, of the same size. Most rows do not: those are compared as a whole."""
+        places, length = [], 4 * self.width
+        for row in range(self.height):
+            start = row * self.width
+            if self.raw[4 * start : 4 * start + length] != old.raw[4 * start : 4 * start + length]:
+                places += [i for i in range(start, start + self.width) if self.cells[i] != old.cells[i]]
+        return places
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Places that touch each other: their middle, and the longer side."""
+
+    places: frozenset[int]
+    x: float
+    y: float
+    size: int
+
+    def near(self, x: float, y: float, reach: float) -> bool:
+        """Whether its middle is so near to a place."""
+        return max(abs(self.x - x), abs(self.y - y)) <= reach
+
+
+def blobs(places: Iterable[int], width: int) -> list[Blob]:
+    """The connected parts of a set of places (neighbours share a side)."""
+    left, found = set(places), []
+    while left:
+        front = [left.pop()]
+        for place in front:
+            column = place % width
+            near = {place - width, place + width}
+            near |= ({place - 1} if column else set()) | ({place + 1} if column < width - 1 else set())
+            front += near & left
+            left -= near
+        columns, rows = [p % width for p in front], [p // width for p in front]
+        size = max(max(columns) - min(columns), max(rows) - min(rows)) + 1
+        found.append(Blob(frozenset(front), sum(columns) / len(front), sum(rows) / len(front), size))
+    return found
 
 
 @dataclass
@@ -28,7 +86,7 @@ class Meal:
 
 
 @dataclass
-class Reader:
+class SnakeReader:
     """What was understood of the pictures so far. Lengths are in places of the picture."""
 
     head: tuple[float, float] | None = None
@@ -99,11 +157,11 @@ class Reader:
     def _head_of(self, parts: list[Blob], left: list[int], new: Picture) -> Blob | None:
         """Which of the newly covered parts is the head."""
         if self.cell:
-            parts = [p for p in parts if max(p.wide, p.high) > 0.4 * self.cell and max(p.wide, p.high) < 3 * self.cell]
+            parts = [p for p in parts if p.size > 0.4 * self.cell and p.size < 3 * self.cell]
         if not parts:
             return None
         if self.head is None:
-            parts = [p for p in parts if max(p.wide, p.high) <= 0.25 * min(new.width, new.height) + 1]
+            parts = [p for p in parts if p.size <= 0.25 * min(new.width, new.height) + 1]
             if not left or not parts:  # something appeared and nothing moved
                 return None
             near = [new.at(i) for i in left]
@@ -127,7 +185,7 @@ class Reader:
         return dx + dy
 
     def _learn(self, part: Blob, covered: list[int], old: Picture, new: Picture) -> None:
-        self.cell = max(self.cell, part.wide, part.high) if self.steps < 4 else self.cell
+        self.cell = max(self.cell, part.size) if self.steps < 4 else self.cell
         x, y = part.x, part.y
         before, self.lost = self.head, 0
         if before is not None:
@@ -165,14 +223,14 @@ class Reader:
 
     def _like_food(self, blob: Blob) -> bool:
         size = max(self.cell, 1.0)
-        return max(blob.wide, blob.high) <= 2.1 * size and len(blob.places) >= max(1.0, 0.12 * size * size)
+        return blob.size <= 2.1 * size and len(blob.places) >= max(1.0, 0.12 * size * size)
 
     def target(self) -> Blob | None:
         """The nearest food that was not passed over in vain."""
         if self.head is None:
             return None
         x, y = self.head
-        wanted = [b for b in self.foods if not any(_near(b, place, 0.8 * max(self.cell, 1)) for place in self.refused)]
+        wanted = [b for b in self.foods if not any(b.near(*place, 0.8 * max(self.cell, 1)) for place in self.refused)]
         return min(wanted, key=lambda b: abs(b.x - x) + abs(b.y - y), default=None)
 
     def inwards(self, picture: Picture | None) -> str:
@@ -187,17 +245,19 @@ class Reader:
         reach = 0.75 * max(self.cell, self.pitch, 1)
         pending = self.meals[-1] if self.meals and not self.meals[-1].eaten else None
         if pending is not None and self.head is not None:
-            there = [b for b in self.foods if _near(b, (pending.food.x, pending.food.y), 0.6 * max(self.cell, 1))]
-            gone = not _near(pending.food, self.head, 0.95 * max(self.cell, self.pitch))
+            there = [b for b in self.foods if b.near(pending.food.x, pending.food.y, 0.6 * max(self.cell, 1))]
+            gone = not pending.food.near(*self.head, 0.95 * max(self.cell, self.pitch))
             length = self.areas[-1] / max(1.0, self.cell * max(self.pitch, 1))
             if there and gone:
                 self.refused.append((pending.food.x, pending.food.y))
                 self.meals.pop()
             elif not there:
-                other = any(not _known(b, pending.known, self.cell) for b in self.foods)
+                other = any(
+                    not any(k.near(b.x, b.y, 0.6 * max(self.cell, 1)) for k in pending.known) for b in self.foods
+                )
                 pending.eaten = other or now - pending.at > length + _GONE_FOR
         elif self.head is not None and self._before:
-            over = [b for b in self._before if _near(b, self.head, reach)]
+            over = [b for b in self._before if b.near(*self.head, reach)]
             if over:
                 self.meals.append(Meal(over[0], now, list(self._before)))
         self._before = list(self.foods) or self._before
@@ -229,11 +289,3 @@ def _along(dx: float, dy: float) -> str | None:
     if abs(dy) > abs(dx):
         return "down" if dy > 0 else "up"
     return None
-
-
-def _near(blob: Blob, place: tuple[float, float], reach: float) -> bool:
-    return max(abs(blob.x - place[0]), abs(blob.y - place[1])) <= reach
-
-
-def _known(blob: Blob, others: list[Blob], cell: float) -> bool:
-    return any(_near(other, (blob.x, blob.y), 0.6 * max(cell, 1)) for other in others)

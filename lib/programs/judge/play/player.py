@@ -6,12 +6,14 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter  # the real one: the program's is replaced later
+from typing import Any
 
-from .picture import Picture
-from .reading import DIRECTIONS, OPPOSITE, Reader
+from .vision import DIRECTIONS, OPPOSITE, Picture, SnakeReader
 
-Finish = Callable[[str], None]
+Finish = Callable[[str, str | None], None]
 FRAMES = 300
+SECONDS = 15.0  # of real time; the judge's own limit lies behind it
 LONGEST = 3000  # frames of one game
 SCHEMES = (
     {"up": "up", "down": "down", "left": "left", "right": "right"},
@@ -45,13 +47,13 @@ class Player:
     n: int = 0
     drawn: int = 0
     prints: list[int] = field(default_factory=list)  # of the first frames, to compare two games
-    reader: Reader = field(default_factory=Reader)
+    reader: SnakeReader = field(default_factory=SnakeReader)
     over: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
     phase: str = "start"
     scheme: int = 0
-    first_key: int | None = None
+    pressed: bool = False
     changes: int = 0
+    began: float = field(default_factory=perf_counter)
     _picture: Picture | None = None
     _print: int = 0
     _since: int = 0  # frames since the picture changed
@@ -65,27 +67,35 @@ class Player:
 
     def frame(self, picture: Picture | None) -> list[str]:
         """A frame was shown (None: the program waits, nothing new); the keys to press now."""
+        if perf_counter() - self.began > SECONDS:
+            self.finish("slow", None)
         self.n += 1
         self.drawn += picture is not None
         changed = picture is not None and self._take(picture)
         if len(self.prints) < FRAMES:
             self.prints.append(self._print)
         if self.n >= (FRAMES if self.still else LONGEST):
-            self.finish("done")
+            self.finish("done", None)
         if self.over and not self.still:
-            self.finish("over")
+            self.finish("over", None)
         keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
-        if keys and self.first_key is None:
-            self.first_key = self.n
+        self.pressed = self.pressed or bool(keys)
         return keys
+
+    def seen(self) -> dict[str, Any]:
+        """What the game showed, for the report."""
+        reader = self.reader
+        return {
+            "frames": self.n, "drawn": self.drawn, "changes": self.changes, "prints": self.prints, "over": self.over,
+            "steps": reader.steps, "eaten": reader.eaten, "grown": reader.grown(), "passed": len(reader.refused),
+            "read": reader.steps > 3 and bool(reader.foods or reader.meals),
+        }  # fmt: skip
 
     def text(self, words: str) -> None:
         """The program shows these words."""
         words = words[:200]
         if self.drawn < 3 or not self.changes:
             self._early.add(words)
-        if words not in self.texts and len(self.texts) < 50:
-            self.texts.append(words)
         if self.changes > 1 and words not in self._early and _OVER.search(words):
             self._ends("text")
 
@@ -99,7 +109,7 @@ class Player:
         old, same = self._picture, number == self._print and self._picture is not None
         self._since += 1
         if old is not None and (old.width, old.height) != (picture.width, picture.height):
-            self._picture, self._print, self.reader = picture, number, Reader()
+            self._picture, self._print, self.reader = picture, number, SnakeReader()
             return False
         if same:
             return False
@@ -114,7 +124,7 @@ class Player:
         return True
 
     def _start_keys(self) -> list[str]:
-        if not self.still and self.reader.steps >= 2 and self.first_key is not None:
+        if not self.still and self.reader.steps >= 2 and self.pressed:
             self._enter("eat")
         keys = [_STARTS[self.n]] if self.n in _STARTS and not self.changes else []
         if not self.still and (self.n in _TRIES) and self.reader.steps < 2:
@@ -124,7 +134,7 @@ class Player:
         elif not self.still and self.n > 70 and self.n % 20 == 0:
             direction = ("up", "right", "down", "left")[self.n // 20 % 4]
             keys.append(SCHEMES[self.n // 80 % 2][direction])
-        elif not self.still and self.first_key is None and self.reader.steps >= 2:
+        elif not self.still and not self.pressed and self.reader.steps >= 2:
             keys.append(SCHEMES[0][self.reader.inwards(self._picture)])
         return keys
 
@@ -135,7 +145,7 @@ class Player:
         reader = self.reader
         if self._shrunk():
             self._ends("reset")
-            self.finish("over")
+            self.finish("over", None)
         if self.phase == "frozen":
             return self._thaw(changed)
         if self._since > max(25, 4 * self._gap):
@@ -219,7 +229,7 @@ class Player:
         every = max(1, round(reader.cell / max(reader.pitch, 0.25))) if reader.cell else 1
         turn = (self.changes // every) % 4
         if self.n - self._phase_at > 60 * every * self._gap:
-            self.finish("no end")
+            self.finish("no end", None)
         if self.changes % every:
             return []
         self._sent = ("up", "right", "down", "left")[turn]
@@ -238,9 +248,9 @@ class Player:
             return [SCHEMES[self.scheme][turn if waited == 2 else OPPOSITE[going]]]
         if waited > 3 * wait + 60:
             if not self.reader.visible:  # it went out of the picture and nobody stopped it
-                self.finish("no end")
+                self.finish("no end", None)
             self._ends("frozen")
-            self.finish("over")
+            self.finish("over", None)
         if waited > 2 * wait and waited % 5 == 0:
             scheme = self.scheme if self._obeyed else waited // 20 % 2  # perhaps no key was ever one of the game's
             return [SCHEMES[scheme][("up", "left", "down", "right")[waited // 5 % 4]]]
