@@ -146,7 +146,7 @@ class FunctionDoes(_Checker):
 
     def calls(self) -> list[list[Any]]:
         """What the program is asked."""
-        return [[self.name, case.args] for case in self.cases]
+        return [[self.name, *case.args] for case in self.cases]
 
     def judge(self, answers: Sequence[Any]) -> Judged:
         right = [
@@ -170,7 +170,7 @@ class SnakeContract(_Checker):
 
     def calls(self) -> list[list[Any]]:
         """All calls of the contract's hidden games, in order."""
-        return [call for game in contract.games() for call in game.calls()]
+        return [call for _, calls in contract.games() for call in calls]
 
     def judge(self, answers: Sequence[Any]) -> Judged:
         return contract.judged(answers)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
+
+from programs.judge.play.calls import answers
 
 Cell = tuple[int, int]
 STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
@@ -56,63 +57,42 @@ class SnakeGame:
         return True
 
 
-@dataclass(frozen=True)
-class HiddenGame:
-    """The check it belongs to, the board, the food to come, the moves."""
-
-    check: str
-    width: int
-    height: int
-    food: tuple[Cell, ...]
-    moves: tuple[str, ...]
-
-    def calls(self) -> list[list[Any]]:
-        """What the candidate is asked, in order."""
-        return [["new", self.width, self.height, self.food], *(["step", move] for move in self.moves)]
-
-    def right(self) -> Iterator[dict[str, Any]]:
-        """What it must answer to each."""
-        game = SnakeGame(self.width, self.height, self.food)
-        yield _state(game, None)
-        for move in self.moves:
-            try:
-                yield _state(game, game.step(move))
-            except ValueError:
-                yield {"raised": "ValueError"}
+Calls = list[list[Any]]
 
 
-def _state(game: SnakeGame, returned: bool | None) -> dict[str, Any]:
-    return {"returned": returned, "snake": game.snake, "food": game.food, "score": game.score, "over": game.over}
+def _calls(width: int, height: int, food: Sequence[Cell], moves: Sequence[str]) -> Calls:
+    return [["new", width, height, food], *(["step", move] for move in moves)]
 
 
-def games() -> tuple[HiddenGame, ...]:
-    """The hidden games: each rule by itself, then walks that mix them. The same each time, everywhere."""
+def games() -> list[tuple[str, Calls]]:
+    """The hidden games, each with the check it belongs to: each rule by itself, then walks that mix them."""
     r, u, le, d = "right", "up", "left", "down"
-    alone = (
-        HiddenGame("start", 10, 8, ((1, 1),), ()),
-        HiddenGame("start", 7, 7, (), ()),
-        HiddenGame("moves", 12, 10, ((0, 0),), (r, u, u, le, d, le, le)),
-        HiddenGame("eats and grows", 10, 8, ((6, 4), (7, 4), (7, 3), (0, 0)), (r, r, u, u, u)),
-        HiddenGame("food runs out", 10, 8, ((6, 4),), (r, r, u)),
-        HiddenGame("food skips the snake", 10, 8, ((6, 4), (5, 4), (6, 4), (4, 4), (2, 2)), (r, r, u)),
-        HiddenGame("wall", 8, 6, ((0, 0),), (r, r, r, r, r, u)),
-        HiddenGame("wall", 8, 6, ((0, 0),), (u, u, u, u, d)),
-        HiddenGame("wall", 8, 6, ((0, 0),), (d, d, d, d)),
-        HiddenGame("wall", 8, 6, ((0, 0),), (u, le, le, le, le, le, le)),
-        HiddenGame("opposite is ignored", 10, 8, ((0, 0),), (le, le, u, d, d, le, r)),
-        HiddenGame("itself", 10, 8, ((6, 4), (7, 4), (8, 4), (0, 0)), (r, r, r, u, le, d, d, r)),
-        HiddenGame("the tail moves away", 10, 8, ((6, 4), (0, 0)), (r, u, le, d, r, u, le)),
-        HiddenGame("other words", 10, 8, ((0, 0),), (r, "north", "", "UP", u)),
-        HiddenGame("other words", 6, 6, ((0, 0),), (r, r, r, r, "north")),
-    )
-    return alone + tuple(map(_walk, range(12)))
+    alone: list[tuple[str, int, int, list[Cell], list[str]]] = [
+        ("start", 10, 8, [(1, 1)], []),
+        ("start", 7, 7, [], []),
+        ("moves", 12, 10, [(0, 0)], [r, u, u, le, d, le, le]),
+        ("eats and grows", 10, 8, [(6, 4), (7, 4), (7, 3), (0, 0)], [r, r, u, u, u]),
+        ("food runs out", 10, 8, [(6, 4)], [r, r, u]),
+        ("food skips the snake", 10, 8, [(6, 4), (5, 4), (6, 4), (4, 4), (2, 2)], [r, r, u]),
+        ("wall", 8, 6, [(0, 0)], [r, r, r, r, r, u]),
+        ("wall", 8, 6, [(0, 0)], [u, u, u, u, d]),
+        ("wall", 8, 6, [(0, 0)], [d, d, d, d]),
+        ("wall", 8, 6, [(0, 0)], [u, le, le, le, le, le, le]),
+        ("opposite is ignored", 10, 8, [(0, 0)], [le, le, u, d, d, le, r]),
+        ("itself", 10, 8, [(6, 4), (7, 4), (8, 4), (0, 0)], [r, r, r, u, le, d, d, r]),
+        ("the tail moves away", 10, 8, [(6, 4), (0, 0)], [r, u, le, d, r, u, le]),
+        ("other words", 10, 8, [(0, 0)], [r, "north", "", "UP", u]),
+        ("other words", 6, 6, [(0, 0)], [r, r, r, r, "north"]),
+    ]
+    walks = [("walks", _walk(seed)) for seed in range(12)]
+    return [(check, _calls(w, h, food, moves)) for check, w, h, food, moves in alone] + walks
 
 
-def _walk(seed: int) -> HiddenGame:
+def _walk(seed: int) -> Calls:
     """Towards the food, with turns by chance, so that it eats and often ends."""
     chance = random.Random(seed)
     width, height = chance.randint(6, 14), chance.randint(5, 12)
-    food = tuple((chance.randrange(width), chance.randrange(height)) for _ in range(40))
+    food = [(chance.randrange(width), chance.randrange(height)) for _ in range(40)]
     game, moves = SnakeGame(width, height, food), list[str]()
     for _ in range(80):
         move = chance.choice(list(STEPS))
@@ -121,20 +101,20 @@ def _walk(seed: int) -> HiddenGame:
             move = ("right" if fx > x else "left") if fx != x else ("down" if fy > y else "up")
         moves.append(move)
         game.step(move)
-    return HiddenGame("walks", width, height, food, tuple(moves))
+    return _calls(width, height, food, moves)
 
 
-def judged(answers: Sequence[Any]) -> tuple[dict[str, bool], str]:
-    """The checks, and the first thing that is wrong. ``answers``: what the candidate gave to all calls, in order."""
+def judged(given: Sequence[Any]) -> tuple[dict[str, bool], str]:
+    """The checks, and the first thing that is wrong. ``given``: what the candidate answered to all calls, in order."""
     checks: dict[str, bool] = {}
-    said, wrong = iter(answers), ""
-    for game in games():
-        for call, right in zip(game.calls(), game.right(), strict=True):
+    said, wrong = iter(given), ""
+    for check, calls in games():
+        for (name, *args), right in zip(calls, answers({"SnakeGame": SnakeGame}, calls), strict=True):
             got = next(said, None)
             same = _text(got) == _text(right)
-            checks[game.check] = checks.get(game.check, True) and same
+            checks[check] = checks.get(check, True) and same
             if not same and not wrong:
-                wrong = f"{game.check}: after {call[0]}({', '.join(map(str, call[1:3]))}) {_difference(got, right)}"
+                wrong = f"{check}: after {name}({', '.join(map(str, args[:2]))}) {_difference(got, right)}"
     return checks, wrong
 
 

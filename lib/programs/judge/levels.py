@@ -16,6 +16,7 @@ end, by a picture that no key moves any more, or by a snake that is small again.
 from __future__ import annotations
 
 import ast
+import contextlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -47,6 +48,8 @@ UNPLAYABLE: Final = frozenset({
 })  # fmt: skip
 """Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
+Count = Annotated[int, Field(ge=0, le=10**7)]
+Short = Annotated[str, Field(max_length=1000)]
 GAMES = 3  # games played with other seeds before L5 counts as not shown
 FRAMES = 300
 SHORT = 50  # frames in all that do where every game ends itself: a small board is soon crossed
@@ -62,6 +65,12 @@ class Finding:
     reasons: list[str] = field(default_factory=list)
     tier: str | None = None
 
+    def check(self, name: str, held: bool | None, why: str = "") -> None:
+        """Whether a level's check held; None: it could not be shown either way."""
+        if held is not None:
+            self.checks[name] = held
+        self.reasons += [why] if why else []
+
     def stop(self, outcome: Result, why: str) -> None:
         """It is not graded, for this reason."""
         self.outcome, self.reasons = outcome, [*self.reasons, why]
@@ -73,15 +82,15 @@ class Finding:
         return f"L{missing - 1}" if self.outcome == "graded" else None
 
 
-Count = Annotated[int, Field(ge=0, le=10**7)]
-Short = Annotated[str, Field(max_length=1000)]
+class Play(BaseModel):
+    """One game, as its driver tells it; checked, since it comes from the program's process.
 
+    ``how`` is "stopped" where the driver could not tell. ``imports``: why an import fails, ``missing``: the module
+    that is not there; ``started``: whether the imports were tried to the end.
+    """
 
-class Seen(BaseModel):
-    """What the driver tells at the end of a game; checked, since it comes from the program's process."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    how: Literal["done", "over", "no end", "exit", "failed", "exception", "imports", "missing", "slow"]
+    model_config = ConfigDict(extra="forbid", strict=True)
+    how: Literal["done", "over", "no end", "exit", "failed", "exception", "imports", "missing", "slow", "stopped"]
     error: Short | None
     frames: Count = 0
     drawn: Count = 0
@@ -93,6 +102,16 @@ class Seen(BaseModel):
     passed: Count = 0
     over: Annotated[list[Short], Field(max_length=10)] = []
     read: bool = False
+    started: bool = False
+    imports: Short = ""
+    missing: Short = ""
+    tier: str = ""
+    harness: bool = False
+
+    @property
+    def fine(self) -> bool:
+        """It went on, or ended as a game does."""
+        return self.how in ("done", "over", "no end", "exit", "slow")
 
     @property
     def ate(self) -> bool:
@@ -105,49 +124,34 @@ class Seen(BaseModel):
         return bool(self.over) or (self.how == "exit" and self.drawn >= 5 and self.changes >= 3)
 
 
-@dataclass(frozen=True)
-class Play:
-    """One game. ``imports``: why an import fails, and the module that is not there; ``seen``: None without a report."""
-
-    ended: Ended
-    imports: tuple[str, str] | None
-    seen: Seen | None
-
-    @property
-    def fine(self) -> bool:
-        """It went on, or ended as a game does."""
-        return self.seen is not None and self.seen.how in ("done", "over", "no end", "exit", "slow")
-
-    @property
-    def why(self) -> str:
-        """How it stopped."""
-        if self.seen is not None:
-            return f"after {self.seen.frames} frames: {self.seen.error or self.seen.how}"
-        last = self.ended.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:300]
-        return {
-            "timeout": f"ran {self.ended.seconds:.0f} s without showing a frame or ending",
-            "memory": "took more memory than it may",
-            "output": "wrote more than it may",
-            "harness": f"the sandbox failed: {self.ended.why or last}",
-            "signal": f"was ended by signal {self.ended.code}",
-        }.get(self.ended.how, f"ended without a report, exit code {self.ended.code}{': ' + last if last else ''}")
-
-
 def play(code: str, toolkit: str, kind: Literal["still", "steer"], seed: int, **how: Any) -> Play:
     """Play one game of ``code`` in the sandbox. Raises NoConsent, NoSandbox."""
     asked = {"play": kind, "seed": seed, "toolkit": toolkit}
     windows = toolkit in ("turtle", "tkinter")
     ended, told = candidate.run("launch", code, asked, timeout_s=TIMEOUT_S, display=windows, **how)
-    imports, seen = None, None
+    game, first = Play(how="stopped", error=_why(ended)), dict[str, Any]()
     for line in told:
         if "imports" in line:
-            imports = (str(line["imports"] or "")[:500], str(line.get("missing") or "")[:100])
+            first = {
+                "started": True,
+                "imports": str(line["imports"] or "")[:500],
+                "missing": str(line["missing"])[:100],
+            }
         else:
-            try:
-                seen = Seen.model_validate(line)
-            except ValidationError:
-                continue
-    return Play(ended, imports, seen)
+            with contextlib.suppress(ValidationError):
+                game = Play.model_validate(line)
+    return game.model_copy(update={**first, "tier": ended.tier, "harness": ended.how == "harness"})
+
+
+def _why(ended: Ended) -> str:
+    last = ended.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:300]
+    return {
+        "timeout": f"ran {ended.seconds:.0f} s without showing a frame or ending",
+        "memory": "took more memory than it may",
+        "output": "wrote more than it may",
+        "harness": f"the sandbox failed: {ended.why or last}",
+        "signal": f"was ended by signal {ended.code}",
+    }.get(ended.how, f"ended without a report, exit code {ended.code}{': ' + last if last else ''}")
 
 
 def judge(code: str, **how: Any) -> Finding:
@@ -206,111 +210,94 @@ def _unwatched(toolkit: str | None, imports: set[str], names: set[str]) -> str:
 
 def _play(start: Any, finding: Finding, toolkit: str | None, unseeded: bool) -> None:
     still = start("still", 1)
-    finding.tier = still.ended.tier
+    finding.tier = still.tier
     if not _starts(still, finding, toolkit or "nothing"):
         return
     if toolkit is None:
-        finding.checks["L3"] = False
-        finding.reasons.append(f"it draws nothing: it imports none of {', '.join(TOOLKITS)}")
+        finding.check("L3", False, f"it draws nothing: it imports none of {', '.join(TOOLKITS)}")
         return
     again = start("still", 1) if unseeded else still
     steer = start("steer", 1)
     games = [still, again, steer] if unseeded else [still, steer]
     for seed in range(2, GAMES + 1):
-        if _all_shown(games) or not all(game.fine for game in games):
+        frames = sum(game.frames for game in games if game.drawn)
+        shown = frames >= FRAMES and any(game.ate for game in games) and any(game.ended for game in games)
+        if shown or not all(game.fine for game in games):
             break
         games.append(start("steer", seed))
-    seen = [game.seen for game in games if game.seen is not None]
-    _frames(games, seen, finding)
+    _frames(games, finding)
     if finding.checks["L3"]:
-        _keys(still.seen, again.seen, steer.seen, finding)
-        _eating(seen, finding)
-        _ending(seen, finding)
-        if finding.checks.get("L6") and not all(game.fine for game in games):
-            finding.checks["L6"] = False  # one game over was reached, and one exception in place of another
+        _keys(still, again, steer, finding)
+        _eating(games, finding)
+        _ending(games, finding)
 
 
 def _starts(game: Play, finding: Finding, toolkit: str) -> bool:
     """L2: whether the imports work; an absent toolkit or display is no fault of the program."""
-    if game.ended.how == "harness":
-        finding.stop("harness_error", game.why)
-    elif game.seen is not None and game.seen.how == "missing":
-        finding.stop("ungraded", f"{toolkit} does not work here: {game.seen.error}")
-    elif game.imports is None:
-        finding.checks["L2"] = False
-        finding.reasons.append(game.why)
-    elif game.imports[1] in UNPLAYABLE:
-        finding.stop("ungraded", f"it needs {game.imports[1]}, which is not here")
+    if game.harness:
+        finding.stop("harness_error", game.error or "")
+    elif game.how == "missing":
+        finding.stop("ungraded", f"{toolkit} does not work here: {game.error}")
+    elif not game.started:
+        finding.check("L2", False, game.error or "")
+    elif game.missing in UNPLAYABLE:
+        finding.stop("ungraded", f"it needs {game.missing}, which is not here")
     else:
-        finding.checks["L2"] = not game.imports[0]
-        finding.reasons += [f"an import fails: {game.imports[0]}"] if game.imports[0] else []
+        finding.check("L2", not game.imports, f"an import fails: {game.imports}" if game.imports else "")
     return finding.checks.get("L2", False)
 
 
-def _all_shown(games: list[Play]) -> bool:
-    seen = [game.seen for game in games if game.seen is not None]
-    frames = sum(one.frames for one in seen if one.drawn)
-    return frames >= FRAMES and any(one.ate for one in seen) and any(one.ended for one in seen)
-
-
-def _frames(games: list[Play], seen: list[Seen], finding: Finding) -> None:
+def _frames(games: list[Play], finding: Finding) -> None:
     """L3: 300 frames of one game without an exception, or games that all end by themselves after a few."""
-    stopped = next((game for game in games if not game.fine), None)
-    drawn = [one for one in seen if one.drawn]
-    by_itself = bool(drawn) and all(one.how == "exit" and one.drawn >= 5 for one in drawn)
-    most, together = max((one.frames for one in drawn), default=0), sum(one.frames for one in drawn)
-    enough = stopped is None and together >= (SHORT if by_itself else FRAMES)
-    finding.checks["L3"] = most >= FRAMES or enough
-    if stopped is not None:
-        finding.reasons.append(f"a game stops {stopped.why}")
-    elif not finding.checks["L3"]:
-        finding.reasons.append(f"it shows {most} frames and ends" if most else "it shows no frame")
+    drawn = [game for game in games if game.drawn]
+    by_itself = bool(drawn) and all(game.how == "exit" and game.drawn >= 5 for game in drawn)
+    most, together = max((game.frames for game in drawn), default=0), sum(game.frames for game in drawn)
+    wrong = next((game for game in games if not game.fine), None)
+    enough = most >= FRAMES or (wrong is None and together >= (SHORT if by_itself else FRAMES))
+    why = "" if enough else f"it shows {most} frames and ends" if most else "it shows no frame"
+    if wrong is not None:
+        after = "" if wrong.how == "stopped" else f"after {wrong.frames} frames: "
+        why = f"a game stops {after}{wrong.error or wrong.how}"
+    finding.check("L3", enough, why)
 
 
-def _keys(still: Seen | None, again: Seen | None, steer: Seen | None, finding: Finding) -> None:
+def _keys(still: Play, again: Play, steer: Play, finding: Finding) -> None:
     """L4: whether a game with arrow keys shows frames that the same game without them does not."""
-    if still is None or again is None or steer is None:
-        finding.checks["L4"] = False
-        finding.reasons.append("a game ended before it could be compared with another")
+    if "stopped" in (still.how, again.how, steer.how):
+        finding.check("L4", False, "a game ended before it could be compared with another")
     elif still.prints != again.prints:
-        if steer.steps > 20 and steer.eaten > 0:
-            finding.checks["L4"] = True
-        finding.reasons.append(
-            "its chance cannot be repeated, so the keys' effect is judged by whether the player gets to food"
-        )
+        follows = True if steer.steps > 20 and steer.eaten > 0 else None
+        why = "its chance cannot be repeated, so the keys' effect is judged by whether the player gets to food"
+        finding.check("L4", follows, why)
     else:
-        finding.checks["L4"] = len(set(steer.prints[:250]) - set(still.prints)) >= 2
-        if not finding.checks["L4"]:
-            finding.reasons.append("the arrow keys (and WASD, ZQSD) change nothing in its frames")
+        follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2
+        finding.check("L4", follows, "" if follows else "the arrow keys (and WASD, ZQSD) change nothing in its frames")
 
 
-def _eating(games: list[Seen], finding: Finding) -> None:
+def _eating(games: list[Play], finding: Finding) -> None:
     """L5, three-valued: shown, refuted (food passed over or eaten in vain), or not shown."""
-    eaten, passed = sum(seen.eaten for seen in games), sum(seen.passed for seen in games)
-    if any(seen.ate for seen in games):
-        finding.checks["L5"] = True
+    eaten, passed = sum(game.eaten for game in games), sum(game.passed for game in games)
+    if any(game.ate for game in games):
+        finding.check("L5", True)
     elif eaten >= 2:
-        finding.checks["L5"] = False
-        finding.reasons.append(f"it ate {eaten} times and never grew")
+        finding.check("L5", False, f"it ate {eaten} times and never grew")
     elif passed >= 2:
-        finding.checks["L5"] = False
-        finding.reasons.append(f"it passed over food {passed} times, which stayed")
-    elif any(seen.read for seen in games):
-        finding.reasons.append("L5 not shown: the player did not get to the food")
+        finding.check("L5", False, f"it passed over food {passed} times, which stayed")
+    elif any(game.read for game in games):
+        finding.check("L5", None, "L5 not shown: the player did not get to the food")
     else:
-        finding.reasons.append("L5 not shown: no snake and food could be made out in its pictures")
+        finding.check("L5", None, "L5 not shown: no snake and food could be made out in its pictures")
 
 
-def _ending(games: list[Seen], finding: Finding) -> None:
+def _ending(games: list[Play], finding: Finding) -> None:
     """L6: how a game ended, or that none did although the player ran into walls and into itself."""
     said = {"text": "it says so", "exit": "the program ends", "frozen": "nothing moves any more",
             "reset": "it starts anew"}  # fmt: skip
-    ways = sorted({way for seen in games if seen.ended for way in seen.over or ["exit"]})
-    if ways:
-        finding.checks["L6"] = True
-        finding.reasons.append("game over: " + ", ".join(said.get(way, way) for way in ways))
-    elif any(seen.how == "no end" for seen in games):
-        finding.checks["L6"] = False
-        finding.reasons.append("no game over: not at the border, not by running into itself")
+    ways = sorted({way for game in games if game.ended for way in game.over or ["exit"]})
+    if ways:  # it does not hold where another game ended in an exception instead
+        fine = all(game.fine for game in games)
+        finding.check("L6", fine, "game over: " + ", ".join(said.get(way, way) for way in ways))
+    elif any(game.how == "no end" for game in games):
+        finding.check("L6", False, "no game over: not at the border, not by running into itself")
     else:
-        finding.reasons.append("L6 not shown: no game was played to its end")
+        finding.check("L6", None, "L6 not shown: no game was played to its end")

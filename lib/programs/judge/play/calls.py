@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import described, opened
@@ -21,25 +22,27 @@ def main(folder: str) -> None:
     except BaseException as error:  # noqa: BLE001
         report.end(loaded=described(error))
     report.say(loaded=None)
-    game: Any = None
-    for number, call in enumerate(asked["calls"]):
-        try:
-            if call[0] == "new":
-                game = module.__dict__["SnakeGame"](call[1], call[2], [tuple(cell) for cell in call[3]])
-                answer = _state(game, None)
-            elif call[0] == "step":
-                answer = _state(game, game.step(call[1]))
-            else:
-                answer = {"value": module.__dict__[call[0]](*call[1])}
-            text = json.dumps(answer)
-        except BaseException as error:  # noqa: BLE001
-            text = json.dumps({"raised": type(error).__name__ if call[0] in ("new", "step") else described(error)})
-        if len(text) > LONGEST:
-            text = json.dumps({"raised": "a very long answer"})
-        report.say(number=number, answer=json.loads(text))
+    for number, answer in enumerate(answers(module.__dict__, asked["calls"])):
+        report.say(number=number, answer=answer)
     report.end(done=True)
 
 
-def _state(game: Any, returned: Any) -> dict[str, Any]:
+def answers(names: Mapping[str, Any], calls: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    """What these names answer: ``new`` makes a SnakeGame, ``step`` moves it, any other is a function's own name."""
+    game: Any = None
+    for name, *args in calls:
+        try:
+            if name in ("new", "step"):
+                game = names["SnakeGame"](*args[:2], [tuple(cell) for cell in args[2]]) if name == "new" else game
+                answer = {"returned": None if name == "new" else game.step(*args)} | _state(game)
+            else:
+                answer = {"value": names[name](*args)}
+            text = json.dumps(answer)
+        except BaseException as error:  # noqa: BLE001
+            text = json.dumps({"raised": type(error).__name__ if name in ("new", "step") else described(error)})
+        yield json.loads(text) if len(text) <= LONGEST else {"raised": "a very long answer"}
+
+
+def _state(game: Any) -> dict[str, Any]:
     snake, food = [list(cell) for cell in game.snake], game.food if game.food is None else list(game.food)
-    return {"returned": returned, "snake": snake, "food": food, "score": game.score, "over": game.over}
+    return {"snake": snake, "food": food, "score": game.score, "over": game.over}

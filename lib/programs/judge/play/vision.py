@@ -90,7 +90,6 @@ class SnakeReader:
     """What was understood of the pictures so far. Lengths are in places of the picture."""
 
     head: tuple[float, float] | None = None
-    start: tuple[float, float] | None = None
     direction: str | None = None
     cell: float = 0.0
     pitch: float = 0.0  # how far the head goes in one step
@@ -100,12 +99,11 @@ class SnakeReader:
     meals: list[Meal] = field(default_factory=list)
     refused: list[tuple[float, float]] = field(default_factory=list)  # passed over and still there
     foods: list[Blob] = field(default_factory=list)
-    lost: int = 0
-    scene: bool = False  # the last change was of most of the picture
-    jumped_home: bool = False
-    places: dict[int, set[int]] = field(default_factory=dict)  # by colour
+    scene: bool = False  # the last change was of most of the picture: a menu, a game over
     ground: set[int] = field(default_factory=set)
-    _changed: dict[int, int] = field(default_factory=dict)
+    _lost: int = 0
+    _places: dict[int, set[int]] = field(default_factory=dict)  # by colour
+    _changed: dict[int, int] = field(default_factory=dict)  # in which picture a place last did
     _pitches: list[float] = field(default_factory=list)
     _before: list[Blob] = field(default_factory=list)
     _of_food: set[int] = field(default_factory=set)  # colours
@@ -114,124 +112,105 @@ class SnakeReader:
         """Read the step from one picture to the next, which differs."""
         changed = new.changed(old)
         ground = self._index(old, new, changed)
-        now = len(self.areas)
-        self._changed.update(dict.fromkeys(changed, now))
-        if len(changed) > 0.3 * len(new.cells):  # another scene: a menu, a game over
-            self.lost, self.scene = self.lost + 1, True
-            self.areas.append(self._area(ground))
-            return
-        self.scene = False
-        covered = [i for i in changed if new.cells[i] not in ground]
-        fresh = [i for i in covered if old.cells[i] in ground or (self.colours and old.cells[i] not in self.colours)]
-        head = self._head_of(blobs(fresh, new.width), [i for i in changed if new.cells[i] in ground], new)
-        if head is not None:
-            self._learn(head, covered, old, new)
-        else:
-            self.lost += 1
-            if self.lost > 3:
+        self._changed.update(dict.fromkeys(changed, len(self.areas)))
+        self.scene = len(changed) > 0.3 * len(new.cells)
+        if not self.scene:
+            covered = [i for i in changed if new.cells[i] not in ground]
+            fresh = [
+                i for i in covered if old.cells[i] in ground or (self.colours and old.cells[i] not in self.colours)
+            ]
+            head = self._head_of(blobs(fresh, new.width), [i for i in changed if new.cells[i] in ground], new)
+            if head is not None:
+                self._learn(head, covered, old, new)
+            self._lost = self._lost + 1 if head is None else 0
+            if self._lost > 3:
                 self.head = None
                 if self.steps < 4:  # the first guess was wrong: what appeared was no snake
-                    self.colours, self.cell, self.pitch, self.steps, self.start = set(), 0.0, 0.0, 0, None
-                    self._pitches.clear()
-        self.areas.append(self._area(ground))
-        self._look_for_food(new, ground)
-        self._meals(now)
+                    self.colours, self.cell, self.pitch, self.steps, self._pitches = set(), 0.0, 0.0, 0, []
+        else:
+            self._lost += 1
+        self.areas.append(sum(len(self._places.get(colour, ())) for colour in self.colours - ground))
+        if not self.scene:
+            self._look_for_food(new, ground)
+            self._meals(len(self.areas) - 1)
 
     def _index(self, old: Picture, new: Picture, changed: list[int]) -> set[int]:
         """Keep where each colour is; the colours of the ground: those that cover much, such as both of a chessboard."""
-        if not self.places:
+        if not self._places:
             for place, colour in enumerate(old.cells):
-                self.places.setdefault(colour, set()).add(place)
+                self._places.setdefault(colour, set()).add(place)
         was = self.ground
         for place in changed:
-            self.places[old.cells[place]].discard(place)
-            self.places.setdefault(new.cells[place], set()).add(place)
-        self.places = {colour: places for colour, places in self.places.items() if places}
-        most = sorted(self.places, key=lambda colour: len(self.places[colour]), reverse=True)[:3]
-        self.ground = {c for i, c in enumerate(most) if i == 0 or len(self.places[c]) > 0.2 * len(new.cells)}
+            self._places[old.cells[place]].discard(place)
+            self._places.setdefault(new.cells[place], set()).add(place)
+        self._places = {colour: places for colour, places in self._places.items() if places}
+        most = sorted(self._places, key=lambda colour: len(self._places[colour]), reverse=True)[:3]
+        self.ground = {c for i, c in enumerate(most) if i == 0 or len(self._places[c]) > 0.2 * len(new.cells)}
         return self.ground | was
 
-    def _area(self, ground: set[int]) -> int:
-        return sum(len(self.places.get(colour, ())) for colour in self.colours - ground)
-
-    def _head_of(self, parts: list[Blob], left: list[int], new: Picture) -> Blob | None:
+    def _head_of(self, fresh: list[Blob], left: list[int], new: Picture) -> Blob | None:
         """Which of the newly covered parts is the head."""
-        if self.cell:
-            parts = [p for p in parts if p.size > 0.4 * self.cell and p.size < 3 * self.cell]
-        if not parts:
-            return None
+        parts = [p for p in fresh if not self.cell or 0.4 * self.cell < p.size < 3 * self.cell]
         if self.head is None:
             parts = [p for p in parts if p.size <= 0.25 * min(new.width, new.height) + 1]
             if not left or not parts:  # something appeared and nothing moved
                 return None
             near = [new.at(i) for i in left]
-            if len(parts) > 1:
-                return min(parts, key=lambda p: min(abs(p.x - x) + abs(p.y - y) for x, y in near))
-            return parts[0]
-        best = min(parts, key=lambda p: self._far(p.x, p.y, new))
-        reach = max(2.5 * self.cell, 1.6 * self.pitch)
-        if self._far(best.x, best.y, new) <= reach:
+            return min(parts, key=lambda p: min(abs(p.x - x) + abs(p.y - y) for x, y in near))
+        best = min(parts, key=lambda p: self._far(p, new), default=None)
+        if best and self._far(best, new) <= max(2.5 * self.cell, 1.6 * self.pitch):
             return best
-        if self.start and abs(best.x - self.start[0]) + abs(best.y - self.start[1]) <= 1.5 * self.cell:
-            self.jumped_home = self.jumped_home or self.steps > 3
-        return best if len(parts) == 1 and self.lost >= 2 else None
+        return best if len(parts) == 1 and self._lost >= 2 else None
 
-    def _far(self, x: float, y: float, new: Picture) -> float:
+    def _far(self, part: Blob, new: Picture) -> float:
         """The distance from the head, across the border too where the snake comes back on the other side."""
         assert self.head is not None
-        dx, dy = abs(x - self.head[0]), abs(y - self.head[1])
+        dx, dy = abs(part.x - self.head[0]), abs(part.y - self.head[1])
         if dx < 0.6 * self.cell or dy < 0.6 * self.cell:
             dx, dy = min(dx, abs(new.width - dx)), min(dy, abs(new.height - dy))
         return dx + dy
 
     def _learn(self, part: Blob, covered: list[int], old: Picture, new: Picture) -> None:
         self.cell = max(self.cell, part.size) if self.steps < 4 else self.cell
-        x, y = part.x, part.y
-        before, self.lost = self.head, 0
-        if before is not None:
-            dx, dy = x - before[0], y - before[1]
-            if self.pitch == 0 or max(abs(dx), abs(dy)) < 0.5 * max(new.width, new.height):
-                self.direction = _along(dx, dy) or self.direction
+        if self.head is not None:
+            dx, dy = part.x - self.head[0], part.y - self.head[1]
             step = max(abs(dx), abs(dy))
+            if abs(dx) != abs(dy) and (self.pitch == 0 or step < 0.5 * max(new.width, new.height)):
+                self.direction = next(name for name, (x, y) in DIRECTIONS.items() if dx * x + dy * y == step)
             if step > 0:
                 self._pitches = [*self._pitches[-8:], step]
                 self.pitch = median(self._pitches)
                 self.steps += 1
-        self.head = (x, y)
-        self.start = self.start or self.head
+        self.head = (part.x, part.y)
         self.colours |= {new.cells[i] for i in part.places} - self._of_food
         close = 2 * max(self.cell, self.pitch, 1)
         for i in covered:  # the place that the head left shows the body's colour
             column, row = new.at(i)
             mine = old.cells[i] in self.colours and new.cells[i] not in self._of_food
-            if mine and abs(column - x) + abs(row - y) <= close:
+            if mine and abs(column - part.x) + abs(row - part.y) <= close:
                 self.colours.add(new.cells[i])
 
     def _look_for_food(self, new: Picture, ground: set[int]) -> None:
-        other = [i for c, places in self.places.items() if c not in ground and c not in self.colours for i in places]
-        found = [b for b in blobs(other, new.width) if self._like_food(b)]
-        if not found and self.steps > 14:
-            now, length = len(self.areas), self.areas[-1] / max(1.0, self.cell**2)
-            same = [i for colour in self.colours - ground for i in self.places.get(colour, ())]
-            still = [b for b in blobs(same, new.width) if self._like_food(b)]
-            found = [b for b in still if all(now - self._changed.get(i, -99) > 2 * length + 6 for i in b.places)]
-            self.foods = found
-            return
-        self.foods = found
-        if self.steps > 3:
-            self._of_food |= {new.cells[i] for blob in found for i in blob.places}
+        """Small things of other colours; without any, small things of the snake's colour that have not changed long."""
+        others = [places for colour, places in self._places.items() if colour not in ground | self.colours]
+        self.foods = self._small(others, new)
+        if self.foods and self.steps > 3:
+            self._of_food |= {new.cells[i] for blob in self.foods for i in blob.places}
+        elif self.steps > 14:
+            since = len(self.areas) - 2 * self.areas[-1] / max(1.0, self.cell**2) - 6
+            same = self._small([self._places.get(colour, set()) for colour in self.colours - ground], new)
+            self.foods = [b for b in same if all(self._changed.get(i, -99) < since for i in b.places)]
 
-    def _like_food(self, blob: Blob) -> bool:
+    def _small(self, places: list[set[int]], new: Picture) -> list[Blob]:
         size = max(self.cell, 1.0)
-        return blob.size <= 2.1 * size and len(blob.places) >= max(1.0, 0.12 * size * size)
+        parts = blobs([i for of_colour in places for i in of_colour], new.width)
+        return [b for b in parts if b.size <= 2.1 * size and len(b.places) >= max(1.0, 0.12 * size * size)]
 
     def target(self) -> Blob | None:
         """The nearest food that was not passed over in vain."""
-        if self.head is None:
-            return None
-        x, y = self.head
+        x, y = self.head or (0.0, 0.0)
         wanted = [b for b in self.foods if not any(b.near(*place, 0.8 * max(self.cell, 1)) for place in self.refused)]
-        return min(wanted, key=lambda b: abs(b.x - x) + abs(b.y - y), default=None)
+        return min(wanted, key=lambda b: abs(b.x - x) + abs(b.y - y), default=None) if self.head else None
 
     def inwards(self, picture: Picture | None) -> str:
         """The turn that leads away from the nearer border: by the other, a snake that starts there is dead at once."""
@@ -242,25 +221,21 @@ class SnakeReader:
 
     def _meals(self, now: int) -> None:
         """See whether the head has come over a food, and what became of the last one it came over."""
-        reach = 0.75 * max(self.cell, self.pitch, 1)
         pending = self.meals[-1] if self.meals and not self.meals[-1].eaten else None
         if pending is not None and self.head is not None:
-            there = [b for b in self.foods if b.near(pending.food.x, pending.food.y, 0.6 * max(self.cell, 1))]
-            gone = not pending.food.near(*self.head, 0.95 * max(self.cell, self.pitch))
+            food, close = pending.food, 0.6 * max(self.cell, 1)
+            there = any(b.near(food.x, food.y, close) for b in self.foods)
             length = self.areas[-1] / max(1.0, self.cell * max(self.pitch, 1))
-            if there and gone:
-                self.refused.append((pending.food.x, pending.food.y))
-                self.meals.pop()
-            elif not there:
-                other = any(
-                    not any(k.near(b.x, b.y, 0.6 * max(self.cell, 1)) for k in pending.known) for b in self.foods
-                )
+            if not there:
+                other = any(not any(k.near(b.x, b.y, close) for k in pending.known) for b in self.foods)
                 pending.eaten = other or now - pending.at > length + _GONE_FOR
-        elif self.head is not None and self._before:
-            over = [b for b in self._before if b.near(*self.head, reach)]
-            if over:
-                self.meals.append(Meal(over[0], now, list(self._before)))
-        self._before = list(self.foods) or self._before
+            elif not food.near(*self.head, 0.95 * max(self.cell, self.pitch)):
+                self.refused.append((food.x, food.y))
+                self.meals.pop()
+        elif self.head is not None:
+            over = [b for b in self._before if b.near(*self.head, 0.75 * max(self.cell, self.pitch, 1))]
+            self.meals += [Meal(over[0], now, self._before)] if over else []
+        self._before = self.foods or self._before
 
     @property
     def visible(self) -> bool:
@@ -281,11 +256,3 @@ class SnakeReader:
             if meal.eaten and before and after:
                 count += median(after) >= median(before) + max(1.0, 0.2 * self.cell**2)
         return count
-
-
-def _along(dx: float, dy: float) -> str | None:
-    if abs(dx) > abs(dy):
-        return "right" if dx > 0 else "left"
-    if abs(dy) > abs(dx):
-        return "down" if dy > 0 else "up"
-    return None
