@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from programs.bench import store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from workbook import exercises, pages, paths
 
 DATA = paths.data()

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from workbook import facts, models, paths
+from workbook.engines import Options
 from workbook.engines.llama import Model
-from workbook.engines.types import Options
 
 llama_cpp = pytest.importorskip("llama_cpp")
 

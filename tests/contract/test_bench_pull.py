@@ -16,7 +16,7 @@ from registry import Registry, make_certificate, serving_models
 from servers import Server, ollama_serving
 
 from programs.bench import store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 
 WEIGHTS = 98e6
 

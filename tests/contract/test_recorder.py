@@ -15,7 +15,7 @@ import pytest
 import servers
 
 from programs.bench import store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 
 NAMES = ("first:1", "second:1")
 PLAN = """

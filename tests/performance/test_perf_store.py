@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from programs.bench import store
-from programs.bench.record import Outcome, Record
+from programs.bench.fields import Outcome, Record
 from workbook import paths
 
 SIZES = [int(size) for size in os.environ.get("WORKBOOK_PERF_RECORDS", "100000,300000,1000000").split(",")]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from programs.bench import stats
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from programs.bench.stats import Metric
 from programs.bench.store import Loaded
 from workbook.errors import BadOption, NotComparable

@@ -12,10 +12,9 @@ from typing import Protocol, cast
 import numpy as np
 
 from programs.bench import private
-from programs.bench.record import Flash, Outcome, Setup
+from programs.bench.fields import Flash, Outcome, Setup
 from workbook import ggufs
-from workbook.engines import llama, native
-from workbook.engines.types import Answer
+from workbook.engines import Answer, llama, native
 
 SEED = 42
 

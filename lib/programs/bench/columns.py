@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
 
-from programs.bench.record import Record, Varying
+from programs.bench.fields import Record, Varying
 
 _PLAIN = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR", dict: "VARCHAR", AwareDatetime: "VARCHAR"}
 

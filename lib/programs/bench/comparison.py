@@ -9,8 +9,8 @@ from typing import Any
 
 from programs.bench import analysis, columns, lines, stats, summaries
 from programs.bench.effects import CONFIDENCE, Effect, effect
+from programs.bench.fields import Record
 from programs.bench.index import Index
-from programs.bench.record import Record
 from programs.bench.stats import Metric
 from workbook.errors import BadOption, NotComparable
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from programs.bench import columns, marks, parts, quick, record, store, tables
+from programs.bench import columns, fields, marks, quick, store, tables
 from programs.bench.store import Problem
 from workbook import paths
 
@@ -114,7 +114,7 @@ def _seen(folder: Path, path: Path) -> _Seen | None:
 def _key(folder: Path) -> str:
     """Names the folder and the rules by which its lines are read."""
     made = hashlib.sha256(str(folder.resolve()).encode())
-    for module in (parts, record, store, quick, columns):
+    for module in (fields, store, quick, columns):
         made.update(Path(str(module.__file__)).read_bytes())
     return made.hexdigest()[:24]
 

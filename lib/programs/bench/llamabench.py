@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from programs.bench.record import Flash, MachineFacts, Outcome, Record, Repetition, Setup
+from programs.bench.fields import Flash, MachineFacts, Outcome, Record, Repetition, Setup
 from workbook import paths
 from workbook.errors import BadOption
 

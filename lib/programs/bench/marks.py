@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import AwareDatetime, ValidationError
 
 from programs.bench import lines, private
+from programs.bench.fields import FrozenModel, Line, RunId
 from programs.bench.lines import Problem
-from programs.bench.parts import Line, Part, RunId
 from workbook import paths
 from workbook.errors import BadOption
 
@@ -22,7 +22,7 @@ SUFFIX = ".marks"
 MAX_BYTES = 2**20
 
 
-class Mark(Part):
+class Mark(FrozenModel):
     """A judgement on a run. ``invalid`` False takes an earlier one back."""
 
     run_id: RunId

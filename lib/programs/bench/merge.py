@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from programs.bench import answers, index, lines, marks, private, store
+from programs.bench.fields import Record
 from programs.bench.lines import Problem
 from programs.bench.marks import Mark
-from programs.bench.record import Record
 from workbook import paths
 from workbook.errors import BadOption
 

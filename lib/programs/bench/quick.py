@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from programs.bench import store
+from programs.bench.fields import Lasting, Method, Record, Setup, Varying, refuse_impossible
 from programs.bench.lines import Problem
-from programs.bench.parts import Method, Setup
-from programs.bench.record import Lasting, Record, Varying, refuse_impossible
 
 MOST_KEPT = 2000
 _LASTING = {*Setup.model_fields, *Lasting.model_fields}

@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from programs.bench.fields import Record
 from programs.bench.noise import mostly_cached
-from programs.bench.record import Record
 
 CV_LIMIT = 0.05
 TREND_LIMIT = 0.02  # a trend that moves the rate by less than this is no news

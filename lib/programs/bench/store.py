@@ -17,8 +17,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from programs.bench import lines, marks, private
+from programs.bench.fields import Record
 from programs.bench.lines import Problem
-from programs.bench.record import Record
 from workbook import paths
 from workbook.errors import BadOption
 

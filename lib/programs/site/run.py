@@ -20,7 +20,7 @@ from workbook.errors import LlamaCppMissing, ModelNotFound, PageStopped, SiteFai
 from workbook.pages import Page, pages
 
 if TYPE_CHECKING:
-    from workbook.engines.types import Info
+    from workbook.engines import Info
 
 CELL_TIMEOUT_S = 900  # a slow laptop records for minutes in one cell
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from workbook import ggufs, models
 from workbook.engines import llama
-from workbook.engines.base import Collector, Engine
-from workbook.engines.chain import Chain
-from workbook.engines.text import Pieces
-from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.engine import Answer, Collector, Context, Engine, Info, Message, ModelEntry, Piece
+from workbook.engines.options import Options
+from workbook.engines.pieces import Pieces
+from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, StreamBroken
 
 PACKAGED = "smollm2:135m"
@@ -152,7 +152,7 @@ def _context(n_threads: int) -> Context:
 class _Loop:
     """Generate token by token; iterate for the bytes of each. ``past`` grows with what is in the context."""
 
-    def __init__(self, model: llama.Model, chain: Chain, options: Options, past: list[int]) -> None:
+    def __init__(self, model: llama.Model, chain: SamplerChain, options: Options, past: list[int]) -> None:
         self._model, self._chain, self._options, self._past = model, chain, options, past
         self.n_gen, self.gen_ns, self.finish_reason = 0, 0, "length"
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from workbook import cgroups, models
 from workbook.engines import native
-from workbook.engines.chain import Chain
+from workbook.engines.engine import Message
 from workbook.engines.native import Build, build, log
-from workbook.engines.types import Message, Options
+from workbook.engines.options import Options
+from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, ModelNotFound, OutOfMemory
 
 __all__ = ["Build", "Model", "build", "default_path", "log", "usable_cores"]
@@ -224,9 +225,9 @@ class Model:
             raise EngineError("there are no logits yet: decode() some tokens first.")
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float32, copy=True)
 
-    def sampler(self, options: Options, penalized: Sequence[int] = ()) -> Chain:
+    def sampler(self, options: Options, penalized: Sequence[int] = ()) -> SamplerChain:
         """The sampler chain over this model's logits, for one answer."""
-        return Chain(self.vocab, self.n_vocab, options, penalized, self.context)
+        return SamplerChain(self.vocab, self.n_vocab, options, penalized, self.context)
 
     def distribution(
         self, options: Options, logits: NDArray[np.float32] | None = None, penalized: Sequence[int] = ()
@@ -235,7 +236,7 @@ class Model:
         logits = self.logits() if logits is None else logits
         if options.temperature == 0:
             options = Options(**{**vars(options), "temperature": 1.0, "top_k": 1})
-        with Chain(self.vocab, self.n_vocab, options, penalized) as chain:
+        with SamplerChain(self.vocab, self.n_vocab, options, penalized) as chain:
             return chain.apply(np.asarray(logits, dtype=np.float32))
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
-from workbook.engines.types import Piece
+from workbook.engines.engine import Piece
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbook.engines import native
-from workbook.engines.types import Options
+from workbook.engines.options import REPEAT_LAST_N, Options
 from workbook.errors import BadOption, EngineError
-
-REPEAT_LAST_N = 64
-"""How many tokens back the repetition penalty looks: the default of llama.cpp and of Ollama."""
 
 
 @dataclass(frozen=True)
-class Steps:
+class SamplerSteps:
     """The steps of a chain, in llama.cpp's order and under its names; seed as llama.cpp takes it, 32 bits."""
 
     temperature: float
@@ -67,7 +64,7 @@ def grammar_of(schema: Mapping[str, Any]) -> str:
         raise BadOption(f"format: llama.cpp cannot use this JSON schema ({type(error).__name__}: {error}).") from None
 
 
-class Chain:
+class SamplerChain:
     """One sampler chain for one answer. ``penalized``: the tokens before, of which the last 64 count.
 
     The grammar comes first and never sees the prompt; the penalty does, as in llama-server.
@@ -86,7 +83,7 @@ class Chain:
                 raise EngineError("llama.cpp refused the grammar of this JSON schema.")
             lib.llama_sampler_chain_add(self._chain, grammar)
         o = options
-        steps = Steps(o.temperature, o.top_k, o.top_p, o.min_p, o.seed, o.repeat_penalty)
+        steps = SamplerSteps(o.temperature, o.top_k, o.top_p, o.min_p, o.seed, o.repeat_penalty)
         for sampler in steps.samplers(n_vocab, penalized):
             lib.llama_sampler_chain_add(self._chain, sampler)
 
@@ -113,7 +110,7 @@ class Chain:
             self._lib.llama_sampler_free(self._chain)
             self._chain = None
 
-    def __enter__(self) -> Chain:
+    def __enter__(self) -> SamplerChain:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,18 +1,20 @@
-"""The parts of a record, under llama-bench's names where it has one.
+"""The record of one repetition: one line of JSON. What was not measured is null, never 0.
 
-``_ns`` is nanoseconds, ``_ts`` tokens per second, percentages of processor time count one core as 100.
+Fields go by llama-bench's names where it has one. ``_ns`` is nanoseconds, ``_ts`` tokens per second, percentages of
+processor time count one core as 100. ``data/README.md`` says what each field holds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+import math
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from workbook.engines.types import Source
+from workbook.engines import Source
 
 SCHEMA_VERSION: Final = 2
 
@@ -35,7 +37,7 @@ Positive = Annotated[int, Field(ge=1, le=2**53)]
 Amount = Annotated[float, Field(ge=0, le=1e15)]
 
 
-class Part(BaseModel):
+class FrozenModel(BaseModel):
     """A part of a record: frozen, no unknown field, no infinite number, no silent conversion."""
 
     model_config = ConfigDict(
@@ -44,7 +46,7 @@ class Part(BaseModel):
     )  # fmt: skip
 
 
-class Repetition(Part):
+class Repetition(FrozenModel):
     """Which repetition of which run."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -68,7 +70,7 @@ class Repetition(Part):
     """Whether the model was loaded for this repetition; only cold ones tell ``load_ns``."""
 
 
-class Setup(Part):
+class Setup(FrozenModel):
     """What was run, and how: two records of one ``config_hash`` differ in machine, time, seed and result only."""
 
     method: Method
@@ -113,10 +115,10 @@ class Setup(Part):
 
     def hash(self) -> str:
         """16 hexadecimal digits that name this set-up."""
-        return _setup_hash(tuple(getattr(self, name) for name in Setup.model_fields))
+        return digest({name: getattr(self, name) for name in Setup.model_fields})
 
 
-class Outcome(Part):
+class Outcome(FrozenModel):
     """What one repetition gave."""
 
     status: Status = "ok"
@@ -150,7 +152,7 @@ class Outcome(Part):
     """What makes this repetition doubtful: other load, heat, battery, swap, counts that disagree."""
 
 
-class Resources(Part):
+class Resources(FrozenModel):
     """What the engine's processes and the machine used meanwhile."""
 
     server_pids: Annotated[tuple[Positive, ...], Field(max_length=1000)] | None = None
@@ -187,7 +189,7 @@ class Resources(Part):
     on_battery: bool | None = None
 
 
-class MachineFacts(Part):
+class MachineFacts(FrozenModel):
     """The machine: enough to tell whether two records may be compared."""
 
     host: Alias | None = None
@@ -213,7 +215,7 @@ class MachineFacts(Part):
     virtualised: bool | None = None
 
 
-class Task(Part):
+class TaskResult(FrozenModel):
     """The grade of a generated program, where the repetition was such a task."""
 
     task_id: Word | None = None
@@ -231,7 +233,7 @@ class Task(Part):
     code_sha256: Sha256 | None = None
 
 
-class Prediction(Part):
+class Prediction(FrozenModel):
     """What was predicted before the measurement."""
 
     predicted_memory_bytes: Positive | None = None
@@ -244,7 +246,72 @@ def digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=4096)
-def _setup_hash(values: tuple[object, ...]) -> str:
-    """Of a set-up's values in the order of its fields; a million records have few of them."""
-    return digest(dict(zip(Setup.model_fields, values, strict=True)))
+def rates(method: Method, outcome: Outcome) -> tuple[float | None, float | None]:
+    """Prompt and generation rate (pp_ts, tg_ts) in tokens per second; None where a figure is missing.
+
+    The first token of an answer comes with the prompt, so n_gen tokens take n_gen - 1 steps.
+    llama-bench has no prompt before its tg loop: there n_gen decodes are n_gen steps.
+    """
+    o, pp, tg = outcome, None, None
+    if o.n_prompt is not None and o.n_cached is not None and o.prompt_ns and o.n_prompt > o.n_cached:
+        pp = (o.n_prompt - o.n_cached) / o.prompt_ns * 1e9
+    if o.n_gen is not None and o.gen_ns:
+        steps = o.n_gen if method == "llama-bench" else o.n_gen - 1
+        tg = steps / o.gen_ns * 1e9 if steps > 0 else None
+    return pp, tg
+
+
+class Record(Prediction, TaskResult, MachineFacts, Resources, Outcome, Setup, Repetition):
+    """One repetition of one cell of one run."""
+
+    config_hash: Hash
+    pp_ts: Amount | None = None
+    tg_ts: Amount | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Record:
+        """Refuse what cannot have been measured."""
+        refuse_impossible(self, self.method)
+        if self.config_hash != self.hash():
+            raise ValueError("config_hash is not that of this set-up")
+        return self
+
+    @classmethod
+    def of(cls, repetition: Repetition, setup: Setup, outcome: Outcome, *parts: FrozenModel) -> Record:
+        """The record of these parts, with what follows from them."""
+        known = {name: value for part in (repetition, setup, outcome, *parts) for name, value in part}
+        pp_ts, tg_ts = rates(setup.method, outcome)
+        return cls(**known, config_hash=setup.hash(), pp_ts=pp_ts, tg_ts=tg_ts)
+
+    def line(self) -> str:
+        """The record as one line of JSON, without its end of line."""
+        return self.model_dump_json()
+
+
+class Varying(Resources, Outcome, Repetition):
+    """The fields of a record that differ from line to line of a file."""
+
+    pp_ts: Amount | None = None
+    tg_ts: Amount | None = None
+
+
+class Lasting(Prediction, TaskResult, MachineFacts):
+    """The fields of a record that are mostly the same in all lines of a file, without its set-up."""
+
+    config_hash: Hash
+
+
+def refuse_impossible(of: Record | Varying, method: Method) -> None:
+    """Pass if these figures can have been measured by ``method``. Raises ValueError."""
+    for part, whole in (("n_cached", "n_prompt"), ("n_reasoning", "n_gen"), ("ttft_ns", "ttf_answer_ns")):
+        a, b = getattr(of, part), getattr(of, whole)
+        if a is not None and b is not None and a > b:
+            raise ValueError(f"{part} {a} is more than {whole} {b}")
+    if (of.status == "ok") != (of.error is None):
+        raise ValueError("status ok has no error, any other has one")
+    if of.started_at.utcoffset() != timedelta(0):
+        raise ValueError("started_at is not in UTC")
+    for name, right in zip(("pp_ts", "tg_ts"), rates(method, of), strict=True):
+        given = getattr(of, name)
+        if not (given is right if given is None or right is None else math.isclose(given, right, rel_tol=1e-3)):
+            raise ValueError(f"{name} {given} does not follow from its counts and times ({right})")
