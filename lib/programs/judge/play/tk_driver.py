@@ -40,14 +40,13 @@ class Driver:
         self.player, self.clock = player, clock
         self.due: list[tuple[float, int, Any]] = []
         self.numbers = itertools.count(1)
-        self.bound: dict[tuple[str, str], list[Any]] = {}
-        self.focus, self.stopped, self.inside, self.shown = "", False, 0, False
+        self.real_update = self.tk.Misc.update
+        self.stopped, self.inside, self.shown = False, 0, False
         self.colours: dict[Any, int] = {}
 
     def install(self) -> None:
         """Patch tkinter, and turtle where the program will find it."""
         self._timers()
-        self._keys()
         for name, answers in _BOXES.items():
             module: Any = importlib.import_module(f"tkinter.{name}")
             for box, answer in answers.items():
@@ -143,48 +142,24 @@ class Driver:
         for name in self.player.frame(self._picture()):
             self._click() if name == CLICK else self._press(_KEYSYMS.get(name, name))
 
-    def _keys(self) -> None:
-        misc = self.tk.Misc
-        bind = misc._bind
-
-        def noted(widget: Any, what: Any, sequence: Any, func: Any, add: Any, needcleanup: int = 1) -> Any:
-            if callable(func) and isinstance(sequence, str):
-                where = what[1] if len(what) > 1 else str(what[0])
-                entry = self.bound.setdefault((str(where), sequence.strip("<>")), [])
-                entry[:] = [*entry, (widget, func)] if add else [(widget, func)]
-            return bind(widget, what, sequence, func, add, needcleanup)
-
-        def focus(widget: Any) -> None:
-            self.focus = str(widget)
-
-        misc._bind = noted
-        misc.focus_set = misc.focus_force = misc.focus = focus
-
     def _press(self, keysym: str) -> None:
-        """Press and release one key: for the widget with the focus, the window, and all."""
-        for kind in ("KeyPress", "KeyRelease"):
-            for (where, sequence), entries in list(self.bound.items()):
-                if where in (self.focus, ".", "all") and _fits(sequence, kind, keysym):
-                    self._tell(entries, keysym)
+        """Press and release one key, for the widget that has the focus or would have it."""
+        with contextlib.suppress(self.tk.TclError):  # the window is gone
+            root = self.tk._default_root
+            self.real_update(root)
+            widget = root.focus_lastfor() or root
+            widget.focus_force()
+            widget.event_generate(f"<KeyPress-{keysym}>")
+            widget.event_generate(f"<KeyRelease-{keysym}>")
 
     def _click(self) -> None:
-        """Press the first button that does not end the program; without one, click where the program listens for it."""
+        """Press the first button that does not end the program; without one, click on the canvas."""
         for button in self._widgets("button"):
             if "disabled" not in str(button.cget("state")) and not _LEAVE.search(str(button.cget("text"))):
                 button.invoke()
                 return
-        for (_, sequence), entries in list(self.bound.items()):
-            if sequence in ("Button-1", "ButtonPress-1", "1"):
-                self._tell(entries, "")
-
-    def _tell(self, entries: list[Any], keysym: str) -> None:
-        for widget, func in list(entries):
-            event = self.tk.Event()
-            event.widget, event.keysym = widget, keysym
-            event.char = {"space": " ", "Return": "\r"}.get(keysym, keysym if len(keysym) == 1 else "")
-            event.keycode, event.keysym_num, event.type, event.state = 0, 0, self.tk.EventType.KeyPress, 0
-            event.x = event.y = event.x_root = event.y_root = 0
-            func(event)
+        for canvas in self._widgets("canvas"):
+            canvas.event_generate("<Button-1>", x=10, y=10)
 
     def _widgets(self, kind: str) -> Iterator[Any]:
         """The widgets of this kind, in the order in which they were made."""
@@ -261,12 +236,3 @@ def _along(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         steps = min(2000, int(max(abs(bx - ax), abs(by - ay)) / UNIT) + 1)
         found += [(ax + (bx - ax) * i / steps, ay + (by - ay) * i / steps) for i in range(steps + 1)]
     return found[:20_000]
-
-
-def _fits(sequence: str, kind: str, keysym: str) -> bool:
-    """Whether a binding such as ``KeyPress-Up``, ``Up``, ``Key`` or ``w`` means this key."""
-    parts = sequence.removeprefix("Any-").split("-")
-    if parts[0] in ("Key", "KeyPress", "KeyRelease"):
-        wanted = "KeyRelease" if parts[0] == "KeyRelease" else "KeyPress"
-        return kind == wanted and parts[1:] in ([], [keysym])
-    return kind == "KeyPress" and parts == [keysym]
