@@ -139,6 +139,8 @@ class Driver:
         self.shown = False
 
     def _frame(self) -> None:
+        with contextlib.suppress(self.tk.TclError, AttributeError):  # there is no window, or no more
+            self.real_update(self.tk._default_root)
         for name in self.player.frame(self._picture()):
             self._click() if name == CLICK else self._press(_KEYSYMS.get(name, name))
 
@@ -146,7 +148,6 @@ class Driver:
         """Press and release one key, for the widget that has the focus or would have it."""
         with contextlib.suppress(self.tk.TclError):  # the window is gone
             root = self.tk._default_root
-            self.real_update(root)
             widget = root.focus_lastfor() or root
             widget.focus_force()
             widget.event_generate(f"<KeyPress-{keysym}>")
