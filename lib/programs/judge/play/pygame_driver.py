@@ -6,12 +6,11 @@ import importlib
 from collections import deque
 from typing import Any
 
-from .clock import Clock
-from .picture import Picture
+from .launch import Clock
 from .player import CLICK, Player
+from .vision import Picture
 
 STEP = 5  # pixels from one place of the picture to the next: it divides the usual sizes of cells
-_NAMES = {"return": "RETURN", "space": "SPACE", "up": "UP", "down": "DOWN", "left": "LEFT", "right": "RIGHT"}
 
 
 class Driver:
@@ -55,8 +54,7 @@ class Driver:
         """The program waits or listens: the frame it last showed is whole."""
         if self.flipped:
             self.flipped, self.idle, self.flips = False, 0, 0
-            self.clock.now = max(self.clock.now, self.frame_at + 0.005)
-            self.frame_at = self.clock.now
+            self.clock.now = self.frame_at = max(self.clock.now, self.frame_at + 0.005)
             self._keys(self.player.frame(self._picture()))
         else:
             self.idle += 1
@@ -66,11 +64,9 @@ class Driver:
 
     def _picture(self) -> Picture | None:
         surface = self.pygame.display.get_surface()
-        if surface is None:
-            return None
-        wide, high = surface.get_size()
+        wide, high = surface.get_size() if surface else (0, 0)
         step = STEP if wide * high <= 1_100_000 else 2 * STEP
-        if wide < 2 * step or high < 2 * step:
+        if min(wide, high) < 2 * step:
             return None
         across, down = (wide - step // 2) // step, (high - step // 2) // step
         # Half a step from the border: not on the lines between cells. Whole steps: nothing drifts.
@@ -83,7 +79,7 @@ class Driver:
         while self.up_next:
             pg.event.post(pg.event.Event(pg.KEYUP, key=self.up_next.popleft(), mod=0, unicode="", scancode=0))
         for name in (one for one in keys if one != CLICK):
-            key = getattr(pg, "K_" + _NAMES.get(name, name))
+            key = getattr(pg, "K_" + (name if len(name) == 1 else name.upper()))
             letter = name if len(name) == 1 else {"space": " ", "return": "\r"}.get(name, "")
             pg.event.post(pg.event.Event(pg.KEYDOWN, key=key, mod=0, unicode=letter, scancode=0))
             self.up_next.append(key)
@@ -104,19 +100,16 @@ class Driver:
                 self.passed, self.last = round((clock.now - self.last) * 1000), clock.now
                 return self.passed
 
-            tick_busy_loop = tick
-
             def get_time(self) -> int:
                 return self.passed
-
-            get_rawtime = get_time
 
             def get_fps(self) -> float:
                 return 1000 / self.passed if self.passed else 0.0
 
+            tick_busy_loop, get_rawtime = tick, get_time
+
         def wait(milliseconds: int) -> int:
-            self.turn()
-            clock.pass_(milliseconds / 1000)
+            self.sleep(milliseconds / 1000)
             return int(milliseconds)
 
         def set_timer(event: Any, millis: int, loops: int = 0) -> None:
@@ -128,40 +121,35 @@ class Driver:
         time.Clock, time.wait, time.delay, time.set_timer = FakeClock, wait, wait, set_timer
         time.get_ticks = lambda: int(clock.look() * 1000)
 
-    def _due(self) -> None:
-        """Post what the timers owe."""
+    def _listened(self) -> None:
+        """The program asks for events: what the timers owe is posted."""
         pg = self.pygame
+        self.turn()
+        self.clock.pass_(0.0005)
         for kind, timer in list(self.timers.items()):
             for _ in range(3):
-                if self.clock.now < timer[0]:
+                if self.clock.now < timer[0] or timer[2] == 0:
                     break
                 pg.event.post(pg.event.Event(kind) if isinstance(timer[3], int) else timer[3])
                 timer[0], timer[2] = max(timer[0] + timer[1], self.clock.now - timer[1]), timer[2] - 1
-                if timer[2] == 0:
-                    del self.timers[kind]
-                    break
 
     def _events(self) -> None:
         pg, event, driver = self.pygame, self.pygame.event, self
         real_get, real_poll = event.get, event.poll
 
         def get(*args: Any, **kwargs: Any) -> Any:
-            self.turn()
-            self.clock.pass_(0.0005)
-            self._due()
+            self._listened()
             return real_get(*args, **kwargs)
 
         def poll() -> Any:
-            self.turn()
-            self.clock.pass_(0.0005)
-            self._due()
+            self._listened()
             return real_poll()
 
         def wait(timeout: int = 0) -> Any:
             for _ in range(10_000):
                 found = poll()
                 if found.type != pg.NOEVENT:
-                    return found
+                    break
                 self.clock.pass_(0.005)
             return found
 
@@ -181,17 +169,13 @@ class Driver:
     def _fonts(self) -> None:
         """Words are noted and not drawn: a score that changes is no snake that moves."""
         pg, player = self.pygame, self.player
-        real = pg.font.Font
 
-        class Font(real):  # type: ignore[misc, valid-type]
+        class Font(pg.font.Font):  # type: ignore[misc, name-defined]
             """pygame's font, whose words are seen by the player alone."""
 
             def render(self, text: Any, *args: Any, **kwargs: Any) -> Any:
-                drawn = super().render(text, *args, **kwargs)
                 player.text(str(text))
-                blank = pg.Surface(drawn.get_size(), pg.SRCALPHA)
-                blank.fill((0, 0, 0, 0))
-                return blank
+                return pg.Surface(super().render(text, *args, **kwargs).get_size(), pg.SRCALPHA)
 
         pg.font.Font = Font
         pg.font.SysFont = lambda name=None, size=12, *_, **__: Font(None, int(size))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from programs.judge.extract import LONGEST, Extracted, program, without_thinking
+from programs.judge.answer import LONGEST, Extracted, program, without_thinking
 
 GAME = "import pygame\n\ndef main():\n    print('snake')\n\nmain()\n"
 
@@ -70,7 +70,7 @@ def test_the_largest_of_several_that_parses():
     answer = (
         fenced(longer_but_broken) + "Corrected:\n" + fenced(GAME) + "To change the speed:\n" + fenced("speed = 5\n")
     )
-    assert program(answer) == Extracted(GAME, "several blocks", "python")
+    assert program(answer) == Extracted(GAME, "several blocks")
 
 
 def test_parts_are_joined_in_their_order():
