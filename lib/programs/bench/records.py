@@ -91,7 +91,8 @@ def values(kept: pd.DataFrame, metric: Metric) -> pd.Series[float]:
 
 def spread(found: pd.Series[float]) -> dict[str, float]:
     """n, median and quartiles (interpolated linearly) of these values."""
-    return {"n": len(found), "median": found.median(), "q1": found.quantile(0.25), "q3": found.quantile(0.75)}
+    q1, median, q3 = map(float, found.quantile([0.25, 0.5, 0.75]))
+    return {"n": len(found), "median": median, "q1": q1, "q3": q3}
 
 
 def where(table: pd.DataFrame, conditions: Iterable[str] | None) -> pd.DataFrame:
