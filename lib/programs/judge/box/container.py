@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from programs.judge.box import bubblewrap
 from programs.judge.box.bubblewrap import SHARED_MB, SHOWN, SYSTEM
 from programs.judge.box.interpreter import Interpreter, interpreter
 from programs.judge.box.walls import ALL, FORKS, Limits, Tier, Walls
@@ -32,8 +33,12 @@ def tier() -> Tier:
     """Whether an engine starts a container here, tried with the very command that a run takes."""
     said, why = _tried()
     # The kernel's own word that it counts: not for a user's containers below version 2 of control groups.
-    counted = said.endswith(str(Limits().processes + 1))
+    counted = _in_user_namespace() or said.endswith(str(Limits().processes + 1))
     return Tier(NAME, not why, why, ALL if counted else ALL - {FORKS})
+
+
+def _in_user_namespace() -> bool:
+    return _own_root() and os.geteuid() != 0 and bubblewrap.counted()
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,7 +88,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     within = str(python.path) if _own_root() else "python3"
     words += _from_folder(python) if _own_root() else _from_image(python)
     try:
-        yield Walls((*words, within))
+        yield Walls((*words, within), counted=_in_user_namespace())
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run([engine, "rm", "--force", name], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)

@@ -134,11 +134,13 @@ def run(
         raise NoSandbox("a program with windows needs Xvfb, which is not here (Debian, Ubuntu: the package xvfb).")
     # -I leaves the program's own folder off the path; with modules of its own it gets that folder, and no more.
     flags = ("-E", "-s") if any(name.endswith(".py") for name in files) else ("-I",)
+    job = {
+        "words": [*flags, "-B", PROGRAM, *args], "files": {name: _packed(content) for name, content in given.items()},
+        "stdin": _packed(stdin), "display": display, "limits": asdict(bounds),
+    }  # fmt: skip
     with TIERS[picked.name][1](interpreter(python), bounds) as walls:
-        job = {
-            "words": [*flags, "-B", PROGRAM, *args], "box": f"{walls.base}/box",
-            "files": {name: _packed(content) for name, content in given.items()}, "stdin": _packed(stdin),
-            "environment": _environment(walls.base), "limits": asdict(bounds), "display": display,
+        job |= {
+            "box": f"{walls.base}/box", "environment": _environment(walls.base),
             "rlimits": _rlimits(bounds, walls.counted),
         }  # fmt: skip
         message = b"%d\n%s%s\n" % (len(GUARD), GUARD, json.dumps(job).encode())
@@ -250,7 +252,9 @@ def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits)
     if not answer and tier == limits.NAME:
         return Ended("signal", 9, b"", b"", {}, 0.0, tier, False, "it ended the process that watches it")
     if not answer:  # behind walls only the kernel does
-        return Ended("memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel")
+        return Ended(
+            "memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel"
+        )
     told: dict[str, Any] = json.loads(answer)
     unpacked = base64.b64decode
     return Ended(
