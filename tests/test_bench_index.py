@@ -12,7 +12,7 @@ import pytest
 from bench_samples import run, sample
 
 from programs.bench import columns, index, lines, marks, stats, store, summaries
-from programs.bench.record import Record
+from programs.bench.fields import Record
 from workbook import paths
 from workbook.errors import BadOption
 

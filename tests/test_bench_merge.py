@@ -201,14 +201,6 @@ def test_a_dropped_run_does_not_come_back_by_itself(tmp_path: Path) -> None:
     assert f"workbook results restore {RUN}" in str(done)
 
 
-def test_version_1_comes_in_too(tmp_path: Path) -> None:
-    fixture = Path(__file__).parent / "fixtures" / "records" / "v1.jsonl"
-    done = merge.merge([fixture], tmp_path / "here")
-    assert (done.repetitions, done.refused) == (5, [])
-    assert merge.merge([fixture], tmp_path / "here").known == 5
-    assert store.load(tmp_path / "here").records == store.read(fixture).records
-
-
 @pytest.mark.parametrize(("source", "says"), [("nowhere", "there is no"), ("", "there is no")])
 def test_a_source_that_is_not_there(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(BadOption, match=says):

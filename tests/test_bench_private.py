@@ -13,7 +13,7 @@ from bench_samples import sample
 from pydantic import AwareDatetime
 
 from programs.bench import columns, llamabench, marks, merge, private, store
-from programs.bench.record import Record
+from programs.bench.fields import Record
 
 HOME, HOST, USER = "/home/zaphod", "heart-of-gold", "zaphodbeeble"
 KEY, OWN_KEY = "sk-0123456789abcdefABCDEF01", "correct-horse-battery"

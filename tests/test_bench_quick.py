@@ -16,9 +16,8 @@ from bench_samples import sample
 from pydantic import ValidationError
 
 from programs.bench import index, quick, store
+from programs.bench.fields import Lasting, Record, Setup, Varying, digest, refuse_impossible
 from programs.bench.lines import Problem
-from programs.bench.parts import Setup, digest
-from programs.bench.record import Lasting, Record, Varying, refuse_impossible
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
 GOOD = [

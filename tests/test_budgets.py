@@ -11,7 +11,7 @@ from programs.site import budgets, normalize
 from programs.site.budgets import Ran
 from programs.site.execute import Cost
 from workbook import hardware, pages
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.pages import Measured
 
 SMALL = Cost(8.44, 640_000_000)

@@ -17,7 +17,7 @@ from test_pages_site import folders
 from programs.site import budgets, execute, normalize, run
 from programs.site import build as site
 from programs.site.budgets import Ran
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.errors import PageStopped, SiteFailed
 from workbook.pages import Measured
 

@@ -18,7 +18,7 @@ from workbook.pages import Measured, Page
 
 if TYPE_CHECKING:
     from programs.site.execute import Cost
-    from workbook.engines.types import Info
+    from workbook.engines import Info
 
 RUN_ALL_S = 60
 """Seconds that Run All may take on two cores and 8 GB."""
