@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from programs.judge import box
-from programs.judge.box import Ended, Limits, Tier, bubblewrap, consent, container, execution, guard
+from programs.judge.box import Ended, Limits, Tier, bubblewrap, consent, container, execution, supervisor
 from programs.judge.box.__main__ import line, main, shown
 from programs.judge.box.interpreter import Interpreter, interpreter
 from workbook.errors import NoConsent, NoSandbox
@@ -42,34 +42,31 @@ def test_nothing_runs_without_a_yes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("known", "name", "said"),
-    [
-        ((Tier("bubblewrap", True, "", ALL), Tier("limits", True, "", frozenset())), None, "bubblewrap"),
-        ((Tier("bubblewrap", True, "", ALL), Tier("limits", True, "", frozenset())), "limits", "limits"),
-        (
-            (Tier("bubblewrap", False, "no bwrap", ALL), Tier("limits", True, "", frozenset({"processes"}))),
-            None,
-            "NoConsent: this machine's strongest tier is 'limits', which leaves in reach: files, network. Install "
-            "bubblewrap or podman, or say so on purpose: tier='limits' (--tier limits).",
-        ),
-        ((Tier("bubblewrap", False, "no bwrap", ALL),), "bubblewrap", "NoSandbox: the tier 'bubblewrap' is not on this machine: no bwrap."),
-        ((Tier("bubblewrap", False, "no bwrap", ALL),), None, "NoSandbox: no tier works on this machine: bubblewrap: no bwrap."),
-        ((Tier("bubblewrap", True, "", ALL),), "cage", "NoSandbox: there is no tier 'cage'. Known: bubblewrap."),
-    ],
-)  # fmt: skip
-def test_which_tier_is_used(known, name, said, monkeypatch):
-    monkeypatch.setattr(execution, "tiers", lambda: known)
-    try:
-        got = box.chosen(name).name
-    except (NoConsent, NoSandbox) as error:
-        got = f"{type(error).__name__}: {error}"
-    assert got == said
+def test_which_tier_is_used(monkeypatch):
+    strong, gone = Tier("bubblewrap", True, "", ALL), Tier("bubblewrap", False, "no bwrap", ALL)
+    weak = Tier("limits", True, "", frozenset({"processes"}))
+
+    def chosen(known, name=None):
+        monkeypatch.setattr(execution, "tiers", lambda: known)
+        try:
+            return box.chosen(name).name
+        except (NoConsent, NoSandbox) as error:
+            return f"{type(error).__name__}: {error}"
+
+    assert chosen((strong, weak)) == "bubblewrap"
+    assert chosen((strong, weak), "limits") == "limits"
+    assert chosen((gone, weak)) == (
+        "NoConsent: this machine's strongest tier is 'limits', which leaves in reach: files, network. "
+        "Install bubblewrap or podman, or say so on purpose: tier='limits' (--tier limits)."
+    )
+    assert chosen((gone,)) == "NoSandbox: no tier works on this machine: bubblewrap: no bwrap."
+    assert chosen((gone,), "bubblewrap") == "NoSandbox: the tier 'bubblewrap' is not on this machine: no bwrap."
+    assert chosen((strong,), "cage") == "NoSandbox: there is no tier 'cage'. Known: bubblewrap."
 
 
 def test_what_tiers_claim():
     found = {tier.name: tier for tier in box.tiers()}
-    assert list(found) == ["container", "bubblewrap", "limits"]
+    assert list(found) == ["bubblewrap", "container", "limits"]
     assert [name for name, tier in found.items() if tier.weak] == ["limits"]
     assert all(bool(tier.why_not) != tier.available for tier in found.values())
     assert {"network", "files", "processes", "forks", "time"} & found["limits"].contains == set()
@@ -111,8 +108,8 @@ def test_the_command_refuses(state, tmp_path, capsys, monkeypatch):
     program.write_text("print('ran')")
     os.mkfifo(pipe)  # nobody will ever write into it
     for words in (
-        [program, "--tier=limits"], [program], [program, "--tier=cage", "--yes"], [program, "--timeout=0", "--yes", *tier],
-        [tmp_path / "none.py", "--yes", *tier], [pipe, "--yes", *tier],
+        [program, "--tier=limits"], [program], [program, "--tier=cage", "--yes"],
+        [program, "--timeout=0", "--yes", *tier], [tmp_path / "none.py", "--yes", *tier], [pipe, "--yes", *tier],
     ):  # fmt: skip
         assert main([str(word) for word in words]) == 1
         said = capsys.readouterr()
@@ -308,7 +305,7 @@ def test_the_limits_of_a_process(tier):
     assert ended.stdout.decode() == f"(0, 0) {(2 << 20, 2 << 20)} (99, 99) (5, 5)\nb'1000\\n'\n"
 
 
-# The guard's looks, in this process
+# The supervisor's looks, in this process
 
 
 def job(tmp_path, **limits):
@@ -326,25 +323,25 @@ def test_what_a_program_leaves_is_counted(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a" / "b" / "c").mkdir(parents=True)
     (tmp_path / ("n" * 201)).write_bytes(b"")
-    left = guard.Left(job(tmp_path, kept_bytes=100, depth=3))
+    left = supervisor.Left(job(tmp_path, kept_bytes=100, depth=3))
     assert left.files.keys() == {f"f{n}" for n in (0, 2, 3, 4)}
     assert sorted(said.rpartition(": ")[2] for said in left.refused) == [
         "a long name", "folders too deep", "no file of its own", "no file of its own", "no regular file",
         "no regular file", "no regular file", "too large",
     ]  # fmt: skip
-    assert len(guard.Left(job(tmp_path, kept_files=2)).files) == 2
-    assert len(guard.Left(job(tmp_path, kept_bytes=25)).files) == 2
+    assert len(supervisor.Left(job(tmp_path, kept_files=2)).files) == 2
+    assert len(supervisor.Left(job(tmp_path, kept_bytes=25)).files) == 2
 
 
 @linux
 def test_memory_that_no_process_shows(monkeypatch, tmp_path):
-    assert 0 < guard.unseen() < psutil.virtual_memory().total
+    assert 0 < supervisor.unseen() < psutil.virtual_memory().total
     held = {"MemTotal": 1000, "MemFree": 300, "Buffers": 20, "Cached": 380, "AnonPages": 150, "Shmem": 30}
     held |= {"SReclaimable": 40, "MemAvailable": 700}
 
     def unseen(**changed):
-        monkeypatch.setattr(guard, "meminfo", lambda: {n: v + changed.get(n, 0) << 20 for n, v in held.items()})
-        return guard.unseen() >> 20
+        monkeypatch.setattr(supervisor, "meminfo", lambda: {n: v + changed.get(n, 0) << 20 for n, v in held.items()})
+        return supervisor.unseen() >> 20
 
     assert unseen() == 1000 - 300 - 20 - 380 - 150 - 40 + 30
     assert unseen(MemFree=-100, AnonPages=100) == unseen()  # a process takes it
@@ -352,10 +349,10 @@ def test_memory_that_no_process_shows(monkeypatch, tmp_path):
     assert unseen(MemFree=-100, Cached=100, Shmem=100) == unseen() + 100  # a file without a name
     before = unseen() << 20
     assert unseen(MemFree=-200) == (before >> 20) + 200  # a socket's buffers
-    assert guard.crossed(job(tmp_path, memory_mb=-200, disk_mb=64, processes=10**6), before)[0] == "memory"
-    monkeypatch.setattr(guard, "others", list)
-    assert guard.crossed(job(tmp_path, memory_mb=0, disk_mb=0), before - (57 << 20))[0] == "harness"
-    assert guard.crossed(job(tmp_path, memory_mb=0, disk_mb=0), before) is None
+    assert supervisor.crossed(job(tmp_path, memory_mb=-200, disk_mb=64, processes=10**6), before)[0] == "memory"
+    monkeypatch.setattr(supervisor, "others", list)
+    assert supervisor.crossed(job(tmp_path, memory_mb=0, disk_mb=0), before - (57 << 20))[0] == "harness"
+    assert supervisor.crossed(job(tmp_path, memory_mb=0, disk_mb=0), before) is None
 
 
 @settings(max_examples=50, deadline=None)

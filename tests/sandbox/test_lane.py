@@ -16,8 +16,8 @@ HERE = Path(__file__).parent
 )
 def test_a_missing_sandbox_is_said(required, code, says):
     words = [
-        sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "pytest_timeout", HERE / "test_hostile.py",
-        HERE / "test_display.py", "-k", "bubblewrap-network or all_memory",
+        sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "pytest_timeout",
+        HERE / "test_hostile.py", HERE / "test_display.py", "-k", "bubblewrap-network or all_memory",
     ]  # fmt: skip
     env = {**os.environ, "PATH": "/nowhere", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "WORKBOOK_REQUIRE": required}
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, cwd=HERE.parents[1])

@@ -1,7 +1,7 @@
 """The tier of Linux: bubblewrap, with namespaces of its own for processes, network, mounts and the rest.
 
-Root starts the program as a user of its own, whom nobody else is: the kernel limits no process of root's. Any other user gets
-a user namespace, which counts its processes apart from the user's own (Linux 5.14).
+The kernel limits how many processes a user has, but not root. So root starts the program as a user of its own, and
+anybody else in a user namespace, which counts apart from the user's other processes (Linux 5.14).
 """
 
 from __future__ import annotations

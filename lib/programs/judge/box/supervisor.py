@@ -129,7 +129,7 @@ def put(job: Job) -> None:
 
 
 def limit(job: Job) -> None:
-    """In the program's process: its limits, for good, and signals as usual. A limit that the system refuses is let be."""
+    """In the program's process: its limits, for good, and signals as usual. What the system refuses is let be."""
     import resource
 
     for number in INTERRUPTS:
