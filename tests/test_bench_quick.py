@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from bench_samples import sample
-from programs.bench.lines import Problem
 from pydantic import ValidationError
 
 from programs.bench import index, quick, store
 from programs.bench.fields import Lasting, Record, Setup, Varying, digest, refuse_impossible
+from programs.bench.lines import Problem
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
 GOOD = [

@@ -115,7 +115,7 @@ def test_the_command_refuses(state, tmp_path, capsys, monkeypatch):
         said = capsys.readouterr()
         assert said.out == ""
         assert len(said.err.splitlines()) == 1
-    assert said.err == "BadOption: pipe.py is no file. Give a Python program.\n"
+    assert said.err.endswith("pipe.py is no file. Give a Python program.\n")
 
 
 @posix
@@ -230,7 +230,7 @@ def test_no_screen_is_said(monkeypatch):
 
 
 @posix
-@each
+@pytest.mark.parametrize("tier", [name for name in TIERS if name != "container"])  # an image has its own
 def test_a_python_below_the_folder_that_the_sandbox_makes_anew(tier):
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         os.chmod(place, 0o755)
@@ -297,12 +297,12 @@ def test_several_at_once():
 @each
 def test_the_limits_of_a_process(tier):
     program = (
-        "import resource as r, subprocess as s\n"
+        "import resource as r\n"
         "print(*(r.getrlimit(getattr(r, 'RLIMIT_' + n)) for n in ('CORE', 'FSIZE', 'NOFILE', 'CPU')))\n"
-        "print(s.run(['/bin/cat', '/proc/self/oom_score_adj'], stdout=s.PIPE).stdout)"
+        "print(open('/proc/self/oom_score_adj').read())"
     )
     ended = run(program, tier, limits=Limits(timeout_s=3, disk_mb=2, open_files=99))
-    assert ended.stdout.decode() == f"(0, 0) {(2 << 20, 2 << 20)} (99, 99) (5, 5)\nb'1000\\n'\n"
+    assert ended.stdout.decode() == f"(0, 0) {(2 << 20, 2 << 20)} (99, 99) (5, 5)\n1000\n\n"
 
 
 # The supervisor's looks, in this process

@@ -134,7 +134,7 @@ def test_contained(tier, row, scene, needs_tier):
     assert len(ended.stdout) <= 1 << 20
     assert ended.seconds < row.timeout_s + 2
     assert most <= MOST
-    assert most > MOST / 2 or not row.tasks  # they were seen at all
+    assert most > 1 or not row.tasks  # they were seen at all
     assert scene.left() == []
 
 
