@@ -90,6 +90,10 @@ class VoilaMissing(WorkbookError):
     """Voilà is not installed."""
 
 
+class BadName(WorkbookError):
+    """The text is no model's name: it holds other signs, names nothing, or says two things at once."""
+
+
 class BadExercise(WorkbookError):
     """There is no exercise of that number, or the file that holds it is wrong."""
 
