@@ -15,7 +15,7 @@ import pytest
 
 from workbook import paths
 from workbook.errors import BadExercise
-from workbook.exercises import check, judge, load, reading, solution
+from workbook.exercises import check, judge, load, questions, solution
 
 FILES = sorted((paths.data() / "exercises").glob("*.yaml"))
 ALL = {number: exercise for file in FILES for number, exercise in load(file).items()}
@@ -101,9 +101,9 @@ def test_a_number_is_read_as_people_write_it(tmp_path: Path) -> None:
 def test_readings_of_a_number() -> None:
     both = {"1,000": {1000, 1}, "12 %": {0.12, 12}, "1,234,567.5": {1234567.5}, "1.234.567,5": {1234567.5},
             "1 000": {1000}, "1_000": {1000}, "1e3": {1000}, ".5": {0.5}, "-3": {-3}}  # fmt: skip
-    assert all(wanted <= set(reading.readings(text)) for text, wanted in both.items())
-    assert reading.readings("4.52") == [4.52]
-    assert reading.readings("1.000") == [1.0], "thousands are not read as units"
+    assert all(wanted <= set(questions.readings(text)) for text, wanted in both.items())
+    assert questions.readings("4.52") == [4.52]
+    assert questions.readings("1.000") == [1.0], "thousands are not read as units"
 
 
 def test_feedback_fits_the_wrong_answer(tmp_path: Path) -> None:
@@ -127,19 +127,6 @@ def test_text(tmp_path: Path) -> None:
     assert [judge(loose, x).right for x in ("Foret  Noire.", '"forêt noire"', "FORE\u0302T NOIRE", "noire")] == [
         True, True, True, False,
     ]  # fmt: skip
-    strict = entry(tmp_path, "kind: text\nanswer: forêt\naccents: true\ncase: true\naccept: [forêt]\nrefuse: [foret]\n")
-    assert [judge(strict, x).right for x in ("forêt", "FORÊT", "foret")] == [True, False, False]
-
-
-def test_array(tmp_path: Path) -> None:
-    body = "kind: array\nanswer: [[1, 2], [3, 4]]\nwithin: 0.01\ndtype: float\naccept: [[[1., 2.], [3., 4.]]]\nrefuse: [[1]]\n"
-    square = entry(tmp_path, body)
-    assert judge(square, np.array([[1, 2], [3, 4.005]], np.float32)).right
-    assert judge(square, np.array([[1, 2], [3, 4]])).say == "Your array holds int64; float is asked for."
-    assert judge(square, np.ones(4)).say == "Your array has the shape (4,); (2, 2) is asked for."
-    assert judge(square, [[1], [2, 3]]).say == "The rows of your array differ in length."
-    assert judge(square, np.array([[1, 2], [3, math.nan]])).right is False
-    assert judge(square, [[1, 2], [3, ...]]).right is False
 
 
 DOUBLE = (
@@ -149,7 +136,7 @@ DOUBLE = (
 
 
 def test_function_is_called_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(questions, "CALL_SECONDS", 0.2)
     double = entry(tmp_path, DOUBLE)
 
     def for_ever(x: Any) -> Any:
@@ -197,7 +184,6 @@ def test_a_function_that_changes_its_arguments_does_not_change_the_exercise(tmp_
         (NUMBER + "why: [\n", "is not YAML"),
         ("kind: choice\noptions: [a, b]\nanswer: c\naccept: [a]\nrefuse: [b]\n", "Choose from"),
         ("kind: choice\noptions: [yes, no]\nanswer: yes\naccept: [a]\nrefuse: [b]\n", "valid string"),
-        ("kind: array\nanswer: [[1], [1, 2]]\naccept: [1]\nrefuse: [2]\n", "inhomogeneous"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(body: str, complaint: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import re
 import subprocess
 
-import pytest
 from servers import llama_server_binary
 
 from workbook import facts
@@ -15,18 +14,10 @@ FLAGS = {
 WORDS = {"no limit": "-1", "as trained": "0", "random": "-1"}
 
 
-@pytest.fixture(scope="module")
-def help_text(llama_server_there: None) -> str:
-    binary = llama_server_binary()
-    assert binary is not None
-    done = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=60)
-    return done.stdout
-
-
-@pytest.mark.parametrize("setting", FLAGS)
-def test_llama_cpp_says_so_itself(help_text: str, setting: str) -> None:
-    given = facts.table("sampling_defaults")
-    value = given[(given.program == "llama.cpp") & (given.setting == setting)]["value"].item()
-    told = re.search(rf"^(?:-.*)?{FLAGS[setting]}[ ,].*?\(default: (-?[\d.]+)", help_text, flags=re.M)
-    assert told
-    assert float(told[1]) == float(WORDS.get(value, value))
+def test_llama_cpp_says_so_itself(llama_server_there: None) -> None:
+    done = subprocess.run([str(llama_server_binary()), "--help"], capture_output=True, text=True, timeout=60)
+    rows = facts.table("sampling_defaults").query("program == 'llama.cpp'").set_index("setting")["value"]
+    for setting, flag in FLAGS.items():
+        told = re.search(rf"^(?:-.*)?{flag}[ ,].*?\(default: (-?[\d.]+)", done.stdout, flags=re.M)
+        assert told, setting
+        assert float(told[1]) == float(WORDS.get(rows[setting], rows[setting])), setting
