@@ -8,9 +8,9 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from workbook.doctor.report import Check, Report
+from workbook.doctor.diagnosis import Check, Diagnosis
 
-__all__ = ["Check", "Report", "examine", "main", "table", "versions"]
+__all__ = ["Check", "Diagnosis", "main", "table", "versions"]
 
 _DISTRIBUTIONS = {"llama_cpp": "llama-cpp-python", "yaml": "PyYAML", "sklearn": "scikit-learn", "PIL": "pillow"}
 
@@ -27,23 +27,18 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def examine() -> list[Check]:
+def table() -> Diagnosis:
     """Look at the machine, the packages, the models and the engines; some seconds.
 
     llama.cpp is tried in another process, because one that was built for another processor ends its process.
     """
-    from workbook.doctor import engines, machine
+    from workbook.doctor import engine_checks, machine_checks
 
-    return [*machine.checks(), *engines.checks()]
-
-
-def table() -> Report:
-    """What ``examine`` found, as a table."""
-    return Report(tuple(examine()))
+    return Diagnosis((*machine_checks.checks(), *engine_checks.checks()))
 
 
 def main() -> int:
     """Print the table. 1 if the workbook cannot run here, else 0."""
-    report = table()
-    print(report)
-    return 1 if report.failed else 0
+    diagnosis = table()
+    print(diagnosis)
+    return 1 if diagnosis.failed else 0

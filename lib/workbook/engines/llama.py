@@ -6,6 +6,7 @@ The high-level ``llama_cpp.Llama`` is not used to generate: its loop is about a 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
 from collections.abc import Sequence
@@ -14,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from workbook import cgroups, models
+from workbook import hardware, models
 from workbook.engines import native
 from workbook.engines.engine import Message
 from workbook.engines.native import Build, build, log
 from workbook.engines.options import Options
 from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, ModelNotFound, OutOfMemory
+from workbook.quantization import named
 
 __all__ = ["Build", "Model", "build", "default_path", "log", "usable_cores"]
 
@@ -35,10 +36,7 @@ def usable_cores() -> int:
     named = os.environ.get("WORKBOOK_THREADS", "")
     if named.isdecimal() and int(named) > 0:
         return int(named)
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    quota = cgroups.limits().cpus  # a container's share of the processors' time
-    return max(1, min(physical, allowed, int(quota or physical)))
+    return hardware.usable_cores()
 
 
 def default_path() -> Path:
@@ -110,7 +108,7 @@ class Model:
             raise DamagedModel(f"there is no file {self.path.name!r} where the model should be.")
         if self.flash_attn not in _FLASH:
             raise BadOption(f"flash_attn={self.flash_attn!r}: give one of {', '.join(_FLASH)}.")
-        kv_types = native.ggml_type(self.type_k), native.ggml_type(self.type_v)
+        kv_types = named(self.type_k).ggml_id, named(self.type_v).ggml_id
         native.begin()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 2**31 - 1 if self.n_gpu_layers < 0 else self.n_gpu_layers
@@ -154,7 +152,7 @@ class Model:
         """The bytes of one token: not always whole characters."""
         room = 64
         while True:
-            buffer = native.buffer(room)
+            buffer = ctypes.create_string_buffer(room)
             n = self._lib.llama_token_to_piece(self.vocab, token, buffer, room, 0, special)
             if n >= 0:
                 return bytes(buffer.raw[:n])
