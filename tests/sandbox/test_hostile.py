@@ -153,10 +153,7 @@ def test_the_check_sees_a_fork_bomb_that_is_not_capped(scene, needs_tier, monkey
     needs_tier(TIERS["bubblewrap"])
     monkeypatch.setattr(bubblewrap, "_counted", lambda: False)
     ended, _ = run(next(row for row in TABLE if row.name == "fork_bomb"), "bubblewrap", scene)
-    assert (ended.how, ended.why) == (
-        "signal",
-        f"more than {MOST} processes",
-    )  # the guard's look, where it holds at all
+    assert (ended.how, ended.why) == ("signal", f"more than {MOST} processes")  # the guard's look, where it holds at all
     assert scene.left() == []
 
 
