@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
 from pathlib import Path
@@ -278,21 +277,6 @@ def test_when_the_caller_is_killed_nothing_runs_on(tier, tmp_path):
     assert until(False)
 
 
-@posix
-def test_several_at_once():
-    ended = {}
-
-    def one(number):
-        ended[number] = run(f"import sys; print({number}); sys.exit({number})", TIERS[0], stdin=b"x")
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {number: (e.code, e.stdout) for number, e in ended.items()} == {n: (n, f"{n}\n".encode()) for n in range(4)}
-
-
 @linux
 @each
 def test_the_limits_of_a_process(tier):
@@ -306,6 +290,12 @@ def test_the_limits_of_a_process(tier):
 
 
 # The supervisor's looks, in this process
+
+
+@linux
+def test_processes_are_found_without_proc_too(monkeypatch):
+    monkeypatch.setattr(supervisor.sys, "platform", "darwin")
+    assert supervisor.family()[os.getpid()] == os.getppid()
 
 
 def job(tmp_path, **limits):
