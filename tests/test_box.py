@@ -46,7 +46,8 @@ def test_which_tier_is_used(monkeypatch):
     weak = Tier("limits", True, "", frozenset({"processes"}))
 
     def chosen(known, name=None):
-        monkeypatch.setattr(execution, "tiers", lambda: known)
+        tiers = {tier.name: (lambda tier=tier: tier, None) for tier in known}
+        monkeypatch.setattr(execution, "TIERS", tiers)
         try:
             return box.chosen(name).name
         except (NoConsent, NoSandbox) as error:
@@ -56,7 +57,7 @@ def test_which_tier_is_used(monkeypatch):
     assert chosen((strong, weak), "limits") == "limits"
     assert chosen((gone, weak)) == (
         "NoConsent: this machine's strongest tier is 'limits', which leaves in reach: files, network. "
-        "Install bubblewrap or podman, or say so on purpose: tier='limits' (--tier limits)."
+        "Install bubblewrap, podman or Docker, or say so on purpose: tier='limits' (--tier limits)."
     )
     assert chosen((gone,)) == "NoSandbox: no tier works on this machine: bubblewrap: no bwrap."
     assert chosen((gone,), "bubblewrap") == "NoSandbox: the tier 'bubblewrap' is not on this machine: no bwrap."

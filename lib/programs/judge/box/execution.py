@@ -71,22 +71,22 @@ def chosen(name: str | None = None) -> Tier:
     ------
     NoSandbox : none, or not that one. NoConsent : the strongest is weak, and was not named.
     """
-    known = tiers()
-    if name is not None:
-        tier = next((tier for tier in known if tier.name == name), None)
-        if tier is None:
-            raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(tier.name for tier in known)}.")
-        if not tier.available:
-            raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
-        return tier
-    tier = next((tier for tier in known if tier.available), None)
-    if tier is None:
-        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in known) + ".")
-    if tier.weak:
+    if name not in (None, *TIERS):
+        raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(TIERS)}.")
+    tried: list[Tier] = []
+    for known, (tier_of, _) in TIERS.items():
+        if name in (None, known) and not (tried and tried[-1].available):
+            tried.append(tier_of())
+    tier = tried[-1]
+    if name is not None and not tier.available:
+        raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
+    if not tier.available:
+        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in tried) + ".")
+    if tier.weak and name is None:
         raise NoConsent(
             f"this machine's strongest tier is {tier.name!r}, which leaves in reach: "
             f"{', '.join(sorted(STRONG - tier.contains))}. "
-            f"Install bubblewrap or podman, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
+            f"Install bubblewrap, podman or Docker, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
         )
     return tier
 
