@@ -1,7 +1,7 @@
 """The tier of Linux: bubblewrap, with namespaces of its own for processes, network, mounts and the rest.
 
-Root starts the program as a user of its own, whom nobody else is: the kernel limits no process of root's. Any other user gets
-a user namespace, which counts its processes apart from the user's own (Linux 5.14).
+The kernel limits how many processes a user has, but not root. So root starts the program as a user of its own, and
+anybody else in a user namespace, which counts apart from the user's other processes (Linux 5.14).
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ FORBID = (
 def tier() -> Tier:
     """Whether bubblewrap works here, tried with the very command that a run takes."""
     why = _why_not()
-    return Tier(NAME, not why, why, ALL if _counted() else ALL - {FORKS})
+    return Tier(NAME, not why, why, ALL if counted() else ALL - {FORKS})
 
 
-def _counted() -> bool:
+def counted() -> bool:
+    """Whether the kernel counts a program's processes apart from all others."""
     version = [int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit()]
     return _root() or version >= [5, 14]
 
@@ -82,7 +83,9 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     words += ["--hostname", "sandbox", *_system("")]
     if root:
         words += ["--perms", "0755", "--dir", root, *_system(root)]
-    words += _memory(f"{root}/tmp", SHARED_MB)  # before what follows: this Python may itself stand in a folder below /tmp
+    words += _memory(
+        f"{root}/tmp", SHARED_MB
+    )  # before what follows: this Python may itself stand in a folder below /tmp
     for part in python.needs():
         words += _shown(root, part)
     words += ["--proc", f"{root}/proc", "--remount-ro", f"{root}/proc", "--dev", f"{root}/dev"]
@@ -91,7 +94,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     if root:  # who has changed its root makes no user namespace, and so no rights of its own
         user = 1 << 30 | secrets.randbelow(1 << 30)
         words += ["/usr/sbin/chroot", f"--userspec=+{user}:+{user}", "--groups=", root]
-    yield Walls((*FIRST_TO_GO, *words, str(python.path)), counted=_counted())
+    yield Walls((*FIRST_TO_GO, *words, str(python.path)), counted=counted())
 
 
 def _namespaces() -> list[str]:

@@ -1,11 +1,10 @@
-"""One program, from consent to what it left: a tier is chosen, the guard is started in it, its answer is read."""
+"""One program, from consent to what it left: a tier is chosen, the supervisor is started in it, its answer is read."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -28,11 +27,11 @@ LONGEST_PROGRAM = 4 << 20
 LONGEST_ANSWER = 1 << 25
 START_S = 60.0
 """For the sandbox itself, before and after the program: a container's first start is slow."""
-GUARD = Path(__file__).with_name("guard.py").read_bytes()
-READ_GUARD = "import sys; told = sys.stdin.buffer; exec(told.read(int(told.readline())))"
+SUPERVISOR = Path(__file__).with_name("supervisor.py").read_bytes()
+READ_SUPERVISOR = "import sys; told = sys.stdin.buffer; exec(told.read(int(told.readline())))"
 TIERS: Mapping[str, tuple[Callable[[], Tier], Callable[[Interpreter, Limits], AbstractContextManager[Walls]]]] = {
+    bubblewrap.NAME: (bubblewrap.tier, bubblewrap.walls),  # holds what a container holds, and starts at once
     container.NAME: (container.tier, container.walls),
-    bubblewrap.NAME: (bubblewrap.tier, bubblewrap.walls),
     limits.NAME: (limits.tier, limits.walls),
 }
 
@@ -134,15 +133,19 @@ def run(
         raise NoSandbox("a program with windows needs Xvfb, which is not here (Debian, Ubuntu: the package xvfb).")
     # -I leaves the program's own folder off the path; with modules of its own it gets that folder, and no more.
     flags = ("-E", "-s") if any(name.endswith(".py") for name in files) else ("-I",)
+    job = {
+        "words": [*flags, "-B", PROGRAM, *args], "files": {name: _packed(content) for name, content in given.items()},
+        "stdin": _packed(stdin), "display": display, "limits": asdict(bounds),
+    }  # fmt: skip
     with TIERS[picked.name][1](interpreter(python), bounds) as walls:
-        job = {
-            "words": [*flags, "-B", PROGRAM, *args], "box": f"{walls.base}/box",
-            "files": {name: _packed(content) for name, content in given.items()}, "stdin": _packed(stdin),
-            "environment": _environment(walls.base), "limits": asdict(bounds), "display": display,
+        job |= {
+            "box": f"{walls.base}/box", "environment": _environment(walls.base),
             "rlimits": _rlimits(bounds, walls.counted),
         }  # fmt: skip
-        message = b"%d\n%s%s\n" % (len(GUARD), GUARD, json.dumps(job).encode())
-        said, complaint = _exchanged([*walls.words, "-I", "-S", "-c", READ_GUARD], message, bounds.timeout_s + START_S)
+        message = b"%d\n%s%s\n" % (len(SUPERVISOR), SUPERVISOR, json.dumps(job).encode())
+        said, complaint = _exchanged(
+            [*walls.words, "-I", "-S", "-c", READ_SUPERVISOR], message, bounds.timeout_s + START_S
+        )
     return _understood(said, complaint, picked.name, bounds)
 
 
@@ -181,9 +184,9 @@ def _environment(base: str) -> dict[str, str]:
 
 
 def _rlimits(bounds: Limits, counted: bool) -> dict[str, int]:
-    """The limits of each process; ``counted``: that of processes counts this program's only, and the guard.
+    """The limits of each process; ``counted``: that of processes counts this program's only, and the supervisor.
 
-    The limit on memory leaves room for address space that is reserved and not used; the guard counts what is used.
+    The limit on memory leaves room for address space that is reserved and not used; the supervisor counts what is used.
     """
     held = {
         "RLIMIT_CPU": int(bounds.timeout_s) + 2,
@@ -200,33 +203,35 @@ def _rlimits(bounds: Limits, counted: bool) -> dict[str, int]:
 
 
 def _exchanged(words: Sequence[str], message: bytes, most_s: float) -> tuple[bytes | None, bytes]:
-    """What the guard answers to ``message``, None when time is over, and what the sandbox itself complains of.
+    """What the supervisor answers to ``message``, None when time is over, and what the sandbox itself complains of.
 
-    The guard's input stays open until then: when it ends, because we do, the guard ends the program.
+    The supervisor's input stays open until then: when it ends, because we do, the supervisor ends the program.
     """
     answer: list[bytes] = []
-    with tempfile.TemporaryFile() as complaint:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryFile() as complaint,
+        subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaint, start_new_session=True, cwd="/"
-        )
+        ) as process,
+    ):
         assert process.stdin
         assert process.stdout
-        threads = [
-            threading.Thread(target=_send, args=(process.stdin, message), daemon=True),
-            threading.Thread(target=lambda out: answer.append(out.read(LONGEST_ANSWER)), args=(process.stdout,)),
-        ]
-        for thread in threads:
-            thread.daemon = True
-            thread.start()
+        sender = threading.Thread(target=_send, args=(process.stdin, message), daemon=True)
+        reader = threading.Thread(target=_receive, args=(process.stdout, answer), daemon=True)
         try:
-            threads[1].join(most_s)
+            sender.start()
+            reader.start()
+            reader.join(most_s)
         finally:
+            if sender.is_alive():
+                process.kill()
+                sender.join()
             with contextlib.suppress(OSError):
-                os.close(process.stdin.fileno())
+                process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(10)  # an engine clears up after its container
             process.kill()
-            process.wait()
+            reader.join()
         complaint.seek(0)
         return answer[0] if answer else None, complaint.read(1 << 16)
 
@@ -237,8 +242,12 @@ def _send(into: IO[bytes], message: bytes) -> None:
         into.flush()
 
 
+def _receive(out: IO[bytes], answer: list[bytes]) -> None:
+    answer.append(out.read(LONGEST_ANSWER))
+
+
 def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits) -> Ended:
-    """The guard's answer, or what it means that there is none."""
+    """The supervisor's answer, or what it means that there is none."""
     if said is None:
         why = f"still running after {bounds.timeout_s:g} s"
         return Ended("timeout", None, b"", b"", {}, bounds.timeout_s, tier, False, why)
@@ -250,7 +259,9 @@ def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits)
     if not answer and tier == limits.NAME:
         return Ended("signal", 9, b"", b"", {}, 0.0, tier, False, "it ended the process that watches it")
     if not answer:  # behind walls only the kernel does
-        return Ended("memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel")
+        return Ended(
+            "memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel"
+        )
     told: dict[str, Any] = json.loads(answer)
     unpacked = base64.b64decode
     return Ended(

@@ -57,7 +57,7 @@ class Walls:
 
     ``words``: the command that starts a Python inside, as far as that Python's own options.
     ``base``: the folder in which the program's own two, ``box`` and ``tmp``, stand.
-    ``counted``: the limit on processes of that user counts this program's alone, so the guard sets it.
+    ``counted``: the limit on processes of that user counts this program's alone, so the supervisor sets it.
     """
 
     words: tuple[str, ...]
