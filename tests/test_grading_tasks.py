@@ -90,7 +90,7 @@ FORGERS = {
     "exits with success": "import os\nos._exit(0)\n",
     "equals everything": "class Same(int):\n    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return Same(7)\n",
     "patches json": "import json\njson.dumps = lambda *a, **k: '{\"value\": 3}'\ndef add(a, b):\n    return 0\n",
-    "patches the reporter": "import sys\nfor m in list(sys.modules.values()):\n    if hasattr(m, 'Report'):\n        m.Report.say = lambda self, **k: None\ndef add(a, b):\n    return 0\n",
+    "patches the reporter": "import sys\nfor m in list(sys.modules.values()):\n    if hasattr(m, 'DriverReport'):\n        m.DriverReport.say = lambda self, **k: None\ndef add(a, b):\n    return 0\n",
 }
 
 

@@ -128,7 +128,7 @@ class JsonIs(_Checker):
         return checks, f"wrong: {', '.join(wrong)}" if wrong else ""
 
 
-class Case(BaseModel):
+class FunctionCase(BaseModel):
     """Arguments, and what the function must return for them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -142,7 +142,7 @@ class FunctionDoes(_Checker):
     needs_code = True
     kind: Literal["function"]
     name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
-    cases: Annotated[tuple[Case, ...], Field(min_length=3)]
+    cases: Annotated[tuple[FunctionCase, ...], Field(min_length=3)]
 
     def calls(self) -> list[list[Any]]:
         """What the program is asked."""

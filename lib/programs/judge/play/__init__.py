@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 
-class Report:
+class DriverReport:
     """Writes to what was standard output, which the program no longer reaches by printing.
 
     Each line begins with the secret that only this process and the judge know, so that a line which the program
@@ -41,11 +41,11 @@ class Report:
         self._end(0)
 
 
-def opened(folder: str) -> tuple[Report, dict[str, Any], str]:
+def opened(folder: str) -> tuple[DriverReport, dict[str, Any], str]:
     """The report, what is asked on standard input, and the text of the program."""
     asked = json.loads(sys.stdin.readline())
     with open(os.path.join(folder, "candidate.py"), encoding="utf-8") as file:
-        return Report(asked["secret"]), asked, file.read()
+        return DriverReport(asked["secret"]), asked, file.read()
 
 
 def described(error: BaseException) -> str:

@@ -25,7 +25,7 @@ _KEYS = {"up": real.KEY_UP, "down": real.KEY_DOWN, "left": real.KEY_LEFT, "right
 _NOTHING = ("cbreak", "nocbreak", "raw", "noraw", "curs_set", "endwin", "beep", "flash", "flushinp", "ungetch")
 
 
-class Driver:
+class CursesDriver:
     """Puts a module ``curses`` of ours in place of the real one."""
 
     def __init__(self, player: Player, clock: Clock) -> None:
@@ -97,7 +97,7 @@ class Driver:
 class Window:
     """A real window, but for what writes, shows and waits."""
 
-    def __init__(self, driver: Driver, window: Any) -> None:
+    def __init__(self, driver: CursesDriver, window: Any) -> None:
         self._driver, self._real, self._wait = driver, window, -1.0
 
     def __getattr__(self, name: str) -> Any:

@@ -12,10 +12,10 @@ import time
 import traceback
 from typing import Any
 
-from . import Report, described, opened
+from . import DriverReport, described, opened
 from .player import Player
 
-TOOLKITS = {"pygame": "pygame_driver", "curses": "curses_driver", "turtle": "tk_driver", "tkinter": "tk_driver"}
+TOOLKITS = {"pygame": "Pygame", "curses": "Curses", "turtle": "Tk", "tkinter": "Tk"}
 GLANCE = 0.0005  # seconds that pass each time a program looks at a clock: a loop that waits for a time comes to an end
 
 
@@ -55,7 +55,9 @@ def main(folder: str) -> None:
 
     player, clock = Player(still=asked["play"] == "still", finish=finish), Clock()
     try:
-        driver = importlib.import_module("." + TOOLKITS[asked["toolkit"]], __package__).Driver(player, clock)
+        name = TOOLKITS[asked["toolkit"]]
+        module = importlib.import_module(f".{name.lower()}_driver", __package__)
+        driver = getattr(module, f"{name}Driver")(player, clock)
     except Exception as missing:  # noqa: BLE001
         report.end(how="missing", error=described(missing))
     driver.install()
@@ -84,7 +86,7 @@ def _replace(driver: Any, player: Player, seed: int) -> None:
         vars(module).update(names)
 
 
-def _played(code: str, report: Report) -> tuple[str, str | None]:
+def _played(code: str, report: DriverReport) -> tuple[str, str | None]:
     """Execute the program: how it ended, and its exception."""
     imports = _imports(code)
     report.say(**imports)

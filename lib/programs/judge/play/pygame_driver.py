@@ -13,7 +13,7 @@ from .vision import Picture
 STEP = 5  # pixels from one place of the picture to the next: it divides the usual sizes of cells
 
 
-class Driver:
+class PygameDriver:
     """Replaces what waits, what shows and what listens; everything else is pygame's own."""
 
     def __init__(self, player: Player, clock: Clock) -> None:

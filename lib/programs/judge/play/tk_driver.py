@@ -31,7 +31,7 @@ _LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
 _AREAS = ("rectangle", "oval", "polygon", "image", "arc")
 
 
-class Driver:
+class TkDriver:
     """Replaces Tk's loop and timers; widgets and canvases are Tk's own."""
 
     def __init__(self, player: Player, clock: Clock) -> None:
