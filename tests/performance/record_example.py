@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from programs.bench.protocol import record_this_machine
+
 from workbook import paths
 from workbook.engines.embedded import Embedded
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import llama_bench
 import pytest
+from programs.bench.sampler import Sampler
 
 from programs.bench import cells
-from programs.bench.sampler import Sampler
 from programs.site import budgets, normalize
 from programs.site.execute import execute, reproducible
 from workbook import models, pages, paths

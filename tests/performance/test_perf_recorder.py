@@ -16,11 +16,11 @@ from statistics import median
 
 import psutil
 import pytest
+from programs.bench.gpulog import GpuLog
+from programs.bench.sampler import INTERVAL_S, Sampler
 from test_perf import ROUNDS, interval
 
 from programs.bench import cells
-from programs.bench.gpulog import GpuLog
-from programs.bench.sampler import INTERVAL_S, Sampler
 from workbook import models
 from workbook.engines import llama
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
 
-from programs.bench import lines, private
+from programs.bench import lines, privacy
 from programs.bench.fields import FrozenModel, Line, RunId
 from programs.bench.lines import Problem
 from workbook import paths
@@ -52,7 +52,7 @@ def beside(records: Path) -> Path:
 def add(records: Path, run_id: str, reason: str, invalid: bool = True) -> Mark:
     """Append a mark to the run in ``records``. Raises BadOption: no reason, or one that is no line of text."""
     try:
-        said = private.text(reason.strip())
+        said = privacy.text(reason.strip())
         mark = Mark(run_id=run_id, marked_at=datetime.now(UTC), invalid=invalid, reason=said)
     except ValidationError:
         raise BadOption("the reason must be one line of text, of at most 1000 characters.") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs.bench import answers, index, lines, marks, private, store
+from programs.bench import answers, index, lines, marks, privacy, store
 from programs.bench.fields import Record
 from programs.bench.lines import Problem
 from programs.bench.marks import Mark
@@ -82,7 +82,7 @@ def add(records: Sequence[Record], origin: Path, folder: Path | None = None) -> 
     folder, done = (paths.results() if folder is None else folder), Merged()
     name = lines.printable(paths.shown(origin))
     try:
-        _Here(folder).join([_Line(private.cleaned(r), name) for r in records], done)
+        _Here(folder).join([_Line(privacy.cleaned(r), name) for r in records], done)
     except _Conflict as conflict:
         done.refused.append(_problem(origin, str(conflict)))
     return done
@@ -126,7 +126,7 @@ class _Here:
             if isinstance(item, Problem):
                 done.refused.append(item)
             else:
-                read.append(_Line(private.cleaned(item, names=False), f"{name}:{number}"))
+                read.append(_Line(privacy.cleaned(item, names=False), f"{name}:{number}"))
         runs = self.join(read, done)
         if not runs:
             return
@@ -209,7 +209,7 @@ class _Here:
         for mark in read.marks:
             if mark.run_id not in runs:
                 continue
-            clean = Mark(**(dict(mark) | {"reason": private.text(mark.reason, names=False)}))
+            clean = Mark(**(dict(mark) | {"reason": privacy.text(mark.reason, names=False)}))
             target = marks.beside(self.files[mark.run_id][0])
             if clean not in (marks.read(target).marks if target.exists() else ()):
                 marks.append(target, clean)

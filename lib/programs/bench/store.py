@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from programs.bench import lines, marks, private
+from programs.bench import lines, marks, privacy
 from programs.bench.fields import Record
 from programs.bench.lines import Problem
 from workbook import paths
@@ -78,7 +78,7 @@ def append(path: Path, record: Record) -> None:
     What is personal in its texts is blotted out (``private``). A last line that lacks its end (an earlier run was
     killed in it) is ended first.
     """
-    lines.append(path, private.cleaned(record).line().encode())
+    lines.append(path, privacy.cleaned(record).line().encode())
 
 
 def files(folder: Path) -> Listed:

@@ -145,9 +145,9 @@ def results_import(
     folder: Folder = None,
 ) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
-    from programs.bench import here, llamabench, merge
+    from programs.bench import llamabench, machine, merge
 
-    alias = None if host is None else here.host_alias(host)
+    alias = None if host is None else machine.host_alias(host)
     done = merge.add(llamabench.records(file, alias), file, folder)
     say(str(done))
     raise typer.Exit(1 if done.refused else 0)
