@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bench_samples import sample
 
-from programs.bench import llamabench, marks, merge, privacy, store
+from programs.bench import llamabench, merge, privacy, store
 from programs.bench.fields import Record
 
 HOME, HOST, USER = "/home/zaphod", "heart-of-gold", "zaphodbeeble"
@@ -134,7 +134,8 @@ def test_what_others_records_hold_is_blotted_when_they_are_merged(tmp_path: Path
 
 
 def test_reasons_of_marks_are_cleaned(tmp_path: Path) -> None:
-    assert marks.add(tmp_path / "a.jsonl", "0" * 12, f"{USER} slept on {HOST}").reason == "[…] slept on […]"
+    store.append(tmp_path / "a.jsonl", sample())
+    assert store.mark(sample().run_id, f"{USER} slept on {HOST}", folder=tmp_path).reason == "[…] slept on […]"
 
 
 def test_llama_bench_tells_the_folder_of_the_model_and_we_do_not(tmp_path: Path) -> None:

@@ -228,7 +228,18 @@ class Record(Prediction, TaskResult, MachineFacts, Resources, Outcome, Setup, Re
     @model_validator(mode="after")
     def _possible(self) -> Record:
         """Refuse what cannot have been measured."""
-        refuse_impossible(self, self.method)
+        for part, whole in (("n_cached", "n_prompt"), ("n_reasoning", "n_gen"), ("ttft_ns", "ttf_answer_ns")):
+            a, b = getattr(self, part), getattr(self, whole)
+            if a is not None and b is not None and a > b:
+                raise ValueError(f"{part} {a} is more than {whole} {b}")
+        if (self.status == "ok") != (self.error is None):
+            raise ValueError("status ok has no error, any other has one")
+        if self.started_at.utcoffset() != timedelta(0):
+            raise ValueError("started_at is not in UTC")
+        for name, right in zip(("pp_ts", "tg_ts"), rates(self.method, self), strict=True):
+            given = getattr(self, name)
+            if not (given is right if given is None or right is None else math.isclose(given, right, rel_tol=1e-3)):
+                raise ValueError(f"{name} {given} does not follow from its counts and times ({right})")
         if self.config_hash != self.hash():
             raise ValueError("config_hash is not that of this set-up")
         return self
@@ -243,32 +254,3 @@ class Record(Prediction, TaskResult, MachineFacts, Resources, Outcome, Setup, Re
     def line(self) -> str:
         """The record as one line of JSON, without its end of line."""
         return self.model_dump_json()
-
-
-class Varying(Resources, Outcome, Repetition):
-    """The fields of a record that differ from line to line of a file."""
-
-    pp_ts: Amount | None = None
-    tg_ts: Amount | None = None
-
-
-class Lasting(Prediction, TaskResult, MachineFacts):
-    """The fields of a record that are mostly the same in all lines of a file, without its set-up."""
-
-    config_hash: Hash
-
-
-def refuse_impossible(of: Record | Varying, method: Method) -> None:
-    """Pass if these figures can have been measured by ``method``. Raises ValueError."""
-    for part, whole in (("n_cached", "n_prompt"), ("n_reasoning", "n_gen"), ("ttft_ns", "ttf_answer_ns")):
-        a, b = getattr(of, part), getattr(of, whole)
-        if a is not None and b is not None and a > b:
-            raise ValueError(f"{part} {a} is more than {whole} {b}")
-    if (of.status == "ok") != (of.error is None):
-        raise ValueError("status ok has no error, any other has one")
-    if of.started_at.utcoffset() != timedelta(0):
-        raise ValueError("started_at is not in UTC")
-    for name, right in zip(("pp_ts", "tg_ts"), rates(method, of), strict=True):
-        given = getattr(of, name)
-        if not (given is right if given is None or right is None else math.isclose(given, right, rel_tol=1e-3)):
-            raise ValueError(f"{name} {given} does not follow from its counts and times ({right})")

@@ -17,7 +17,7 @@ import numpy as np
 from programs.bench import privacy
 from programs.bench.fields import Outcome, Setup
 from programs.bench.plan import SAMPLING, Plan, PlanCell
-from workbook import ggufs, models
+from workbook import formats, models
 from workbook.engines import Answer, Engine, Message, Options, llama, native
 from workbook.engines.options import REPEAT_LAST_N
 from workbook.errors import WorkbookError
@@ -82,7 +82,7 @@ def loop_cell(
     model: llama.Model, name: str, kind: str, tokens: int, seed: int = 42, load_ns: int | None = None
 ) -> LoopCell:
     """The test ``kind`` ("pp" or "tg") of a loaded model, which the engine calls ``name``."""
-    about, build = ggufs.header(model.path), llama.build()
+    about, build = formats.inspect_gguf(model.path), llama.build()
     with model.path.open("rb") as file:  # about a second a gigabyte
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     loaded = ("n_ctx", "n_batch", "n_ubatch", "n_threads", "n_gpu_layers", "type_k", "type_v", "flash_attn")

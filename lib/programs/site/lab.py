@@ -39,7 +39,7 @@ def command(browser: bool, port: int | None = None) -> list[str]:
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` for JupyterLab: with our settings behind the user's own, our folders written out."""
     config = os.pathsep.join(filter(None, (env.get("JUPYTER_CONFIG_PATH"), str(SETTINGS))))
-    return paths.absolute(env) | {"JUPYTER_CONFIG_PATH": config}
+    return paths.environment(env) | {"JUPYTER_CONFIG_PATH": config}
 
 
 def can_open_browser() -> bool:

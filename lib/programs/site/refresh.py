@@ -10,7 +10,7 @@ from typing import Any
 from programs.site import budgets, changes, figures, normalize
 from programs.site.budgets import Ran
 from programs.site.execute import CELL_TIMEOUT_S, execute, reproducible
-from workbook import ggufs, leaks, models, paths
+from workbook import formats, leaks, models, paths
 from workbook.alone import alone, busy
 from workbook.errors import BadPage, ModelNotFound, NoModel, WorkbookError
 from workbook.pages import ENGINES, Measured, Page
@@ -110,7 +110,7 @@ def _ollama() -> Ran:
         raise NoModel(f"Ollama has no model. {make}") from None
     except ModelNotFound:
         raise ModelNotFound(f"Ollama has no {OLLAMA_MODEL}. {make}") from None
-    if info.quant != ggufs.header(packaged).quant:
+    if info.quant != formats.inspect_gguf(packaged).quant:
         raise BadPage(f"Ollama's {OLLAMA_MODEL} is another one ({info.quant}), not the packaged one. {make}")
     return Ran.on(info)
 

@@ -64,7 +64,7 @@ def run(
     into = folders.build / "executed"
     shutil.rmtree(into, ignore_errors=True)  # what an earlier run left must not pass for this one's
     started = time.perf_counter()
-    env = paths.absolute(env or os.environ)
+    env = paths.environment(env or os.environ)
     machine = budgets.this_machine()
     results = [_one(page, into, env, say, _Here(machine, ran_on(page, engine, env))) for page in every]
     problem = _site(results, folders, say)

@@ -50,7 +50,7 @@ def serve(page: Page, host: str = LOOPBACK, port: int | None = None, say: Callab
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="workbook-") as folder, log.open("wb") as out, _signals():
         configure(Path(folder), host, port, token)
-        env = paths.absolute(os.environ)
+        env = paths.environment(os.environ)
         env["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, env.get("JUPYTER_PATH"))))
         # A group of its own: Ctrl-C reaches this process alone, which then ends the server and its kernels in order.
         server = subprocess.Popen(
