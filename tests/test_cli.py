@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from programs import bench, cli
-from programs.bench import protocol
+from programs.bench import session
 from programs.site import build as site
 from programs.site import lab, refresh, run
 from workbook import alone, models, pages, paths
@@ -74,10 +74,10 @@ def test_a_mistake_is_one_line_and_exit_1():
     ],
 )
 def test_how_commands_end(monkeypatch, error, code, says):
-    def stop(**_):
+    def stop(*_):
         raise error
 
-    monkeypatch.setattr(protocol, "record_this_machine", stop)
+    monkeypatch.setattr(session, "record", stop)
     result = call("bench")
     assert (result.exit_code, result.stderr) == (code, says)
 
@@ -88,13 +88,8 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
 
 
 def test_bench_passes_its_options_on(monkeypatch, tmp_path):
-    seen = {}
-
-    def record(**options):
-        seen.update(options)
-        return protocol.RunSummary(path=tmp_path / "x.jsonl", records=(), interrupted=len(seen) > 9)
-
-    monkeypatch.setattr(protocol, "record_this_machine", record)
+    seen = []
+    monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
     words = [
         "--engine",
         "ollama",
@@ -106,21 +101,19 @@ def test_bench_passes_its_options_on(monkeypatch, tmp_path):
         "16",
         "--gen-tokens",
         "8",
+        "--host",
+        "box",
+        "--pull",
     ]
-    result = call("bench", *words, "--host", "box", "--results", str(tmp_path))
-    assert result.exit_code == 0, result.output
-    assert "nothing was recorded" in result.stdout
-    assert seen == {"engine": "ollama", "model": "phi3", "repetitions": 7, "prompt_tokens": 16, "gen_tokens": 8,
-                    "host": "box", "results": tmp_path}  # fmt: skip
+    assert call("bench", *words, "--results", str(tmp_path)).exit_code == 0
+    plan, *rest = seen
+    assert (plan.models[0].name, plan.repetitions, [p.id for p in plan.prompts]) == (
+        "phi3",
+        7,
+        ["pp16", "tg8", "chat-story"],
+    )
+    assert rest[:-1] == ["ollama", "box", tmp_path, False, True, False, True], "without a plan it always begins anew"
     assert call("bench", "--repetitions", "0").exit_code == 2
-
-
-def test_bench_that_was_interrupted(monkeypatch, tmp_path):
-    summary = protocol.RunSummary(path=tmp_path / "x.jsonl", records=(), interrupted=True)
-    monkeypatch.setattr(protocol, "record_this_machine", lambda **_: summary)
-    result = call("bench")
-    assert result.exit_code == 130
-    assert "nothing was recorded" in result.stdout, "the summary is shown all the same"
 
 
 def test_results_of_the_example(monkeypatch):
