@@ -82,7 +82,9 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     words += ["--hostname", "sandbox", *_system("")]
     if root:
         words += ["--perms", "0755", "--dir", root, *_system(root)]
-    words += _memory(f"{root}/tmp", SHARED_MB)  # before what follows: this Python may itself stand in a folder below /tmp
+    words += _memory(
+        f"{root}/tmp", SHARED_MB
+    )  # before what follows: this Python may itself stand in a folder below /tmp
     for part in python.needs():
         words += _shown(root, part)
     words += ["--proc", f"{root}/proc", "--remount-ro", f"{root}/proc", "--dev", f"{root}/dev"]

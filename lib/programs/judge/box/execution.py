@@ -250,7 +250,9 @@ def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits)
     if not answer and tier == limits.NAME:
         return Ended("signal", 9, b"", b"", {}, 0.0, tier, False, "it ended the process that watches it")
     if not answer:  # behind walls only the kernel does
-        return Ended("memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel")
+        return Ended(
+            "memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel"
+        )
     told: dict[str, Any] = json.loads(answer)
     unpacked = base64.b64decode
     return Ended(
