@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -40,10 +41,8 @@ def run(module: str, code: str, asked: Mapping[str, Any], **how: Any) -> tuple[E
     told = []
     for line in ended.stdout.split(b"\n"):
         if line.startswith(secret.encode() + b" "):
-            try:
+            with contextlib.suppress(ValueError, RecursionError):
                 told.append(json.loads(line[len(secret) + 1 :]))
-            except (ValueError, RecursionError):
-                continue
     return ended, [line for line in told if isinstance(line, dict)]
 
 
