@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from workbook import doctor, gpus, hardware, models, paths
-from workbook.doctor import Check, Diagnosis, engine_checks, machine_checks
+from workbook.doctor import Check, Diagnosis, checks
 from workbook.errors import DamagedModel
 
 GOOD = hardware.Machine(
@@ -44,7 +44,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Diagnosis]:
     def made(**facts: object) -> Diagnosis:
         monkeypatch.setattr(hardware, "machine", lambda: dataclasses.replace(GOOD, **facts))
         monkeypatch.setattr(hardware, "other_load_share_pct", lambda: 0.0)
-        return Diagnosis(tuple(machine_checks.checks()))
+        return Diagnosis(tuple(checks.of_machine()))
 
     return made
 
@@ -111,16 +111,16 @@ def test_cards_and_limits_are_told(rows: Callable[..., Diagnosis]) -> None:
 
 
 def test_a_busy_machine_and_an_old_python_and_missing_packages_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine_checks._load(30.0).status == "warn"
+    assert checks._load(30.0).status == "warn"
     version = namedtuple("version", "major minor micro")(3, 10, 1)
     monkeypatch.setattr(sys, "version_info", version)
-    assert machine_checks._python() == Check("Python", "3.10.1", "fail", "The workbook needs 3.11 to 3.13.")
+    assert checks._python() == Check("Python", "3.10.1", "fail", "The workbook needs 3.11 to 3.13.")
     monkeypatch.setattr(
         metadata,
         "requires",
         lambda name: ["numpy>=1.26", "no-such_package[x]>=2; python_version>'3'", "other; extra == 'site'"],
     )
-    assert machine_checks._packages() == Check("Packages", "not installed: no-such_package", "fail", "Run: make lab")
+    assert checks._packages() == Check("Packages", "not installed: no-such_package", "fail", "Run: make lab")
 
 
 def test_a_row_that_is_not_ok_must_advise() -> None:
@@ -161,7 +161,7 @@ def test_nothing_shown_names_this_machine(here: Diagnosis) -> None:
 
 def test_another_hosts_name_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://secret-host.invalid:1")
-    check = engine_checks._ollama()
+    check = checks._ollama()
     assert "secret-host" not in check.value + check.advice
     assert "OLLAMA_HOST" in check.value
 
@@ -183,8 +183,8 @@ def test_the_exit_code_says_whether_it_runs(monkeypatch: pytest.MonkeyPatch, cap
 
 
 def trial(monkeypatch: pytest.MonkeyPatch, code: str) -> Check:
-    monkeypatch.setattr(engine_checks, "_TRIAL", code)
-    return engine_checks._llama_cpp(Check("Packaged model", "x"))
+    monkeypatch.setattr(checks, "_TRIAL", code)
+    return checks._llama_cpp(Check("Packaged model", "x"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -203,19 +203,19 @@ def test_a_trial_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch, code:
 
 
 def test_a_trial_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_checks, "_TRIAL_S", 0.5)
+    monkeypatch.setattr(checks, "_TRIAL_S", 0.5)
     assert "does not compute" in trial(monkeypatch, "import time; time.sleep(60)").value
 
 
 def test_a_build_without_this_processors_instructions_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "isa_flags", lambda: ("avx", "avx2", "fma", "f16c", "avx512f"))
-    slow = engine_checks._built_for("v", {"system_info": "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 0 | LLAMAFILE = 1 | "})
+    slow = checks._built_for("v", {"system_info": "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 0 | LLAMAFILE = 1 | "})
     assert slow.status == "warn"
     assert "AVX2, F16C, FMA" in slow.advice.replace("F16C, FMA, AVX2", "AVX2, F16C, FMA")
     assert "SOURCE_DATE_EPOCH" not in slow.advice
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-    assert "SOURCE_DATE_EPOCH is set" in engine_checks._built_for("v", {"system_info": "CPU : SSE3 = 1 |"}).advice
-    full = engine_checks._built_for("v", {"system_info": "CPU : AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | "})
+    assert "SOURCE_DATE_EPOCH is set" in checks._built_for("v", {"system_info": "CPU : SSE3 = 1 |"}).advice
+    full = checks._built_for("v", {"system_info": "CPU : AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | "})
     assert full == Check("llama.cpp", "v, built for AVX, AVX2, F16C, FMA, processor only")
 
 
@@ -224,10 +224,10 @@ def test_a_damaged_model_is_told_and_llama_cpp_not_tried_on_it(monkeypatch: pyte
         raise DamagedModel("it is not the file it should be. Install it again.")
 
     monkeypatch.setattr(models, "packaged", damaged)
-    model = engine_checks._packaged()
+    model = checks._packaged()
     assert (model.status, model.advice) == ("warn", "it is not the file it should be. Install it again.")
-    assert engine_checks._llama_cpp(model).advice == "Fix the packaged model first."
-    assert engine_checks._engine(llama_cpp_works=True).status == "fail"
+    assert checks._llama_cpp(model).advice == "Fix the packaged model first."
+    assert checks._engine(llama_cpp_works=True).status == "fail"
 
 
 LIGHT = """
@@ -293,17 +293,17 @@ SHOW = {"capabilities": ["completion"], "details": {}, "model_info": {"general.p
 
 def test_an_ollama_with_a_model_is_named_with_it(ollama: dict[str, object]) -> None:
     ollama |= {"/api/tags": MISTRAL, "/api/version": {"version": "0.32.15"}, "/api/show": SHOW}
-    assert engine_checks._ollama() == Check("Ollama", "version 0.32.15, 1 model: mistral:latest")
-    assert engine_checks._engine(llama_cpp_works=False).value.startswith("ollama 0.32.15: mistral:latest, Q4_K_M")
+    assert checks._ollama() == Check("Ollama", "version 0.32.15, 1 model: mistral:latest")
+    assert checks._engine(llama_cpp_works=False).value.startswith("ollama 0.32.15: mistral:latest, Q4_K_M")
 
 
 def test_an_ollama_without_a_model_says_how_to_get_one(ollama: dict[str, object]) -> None:
     ollama |= {"/api/tags": {"models": []}, "/api/version": {"version": "0.32.15"}}
-    check = engine_checks._ollama()
+    check = checks._ollama()
     assert check.status == "warn"
     assert "ollama pull" in check.advice
 
 
 def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://[bad")
-    assert "OLLAMA_HOST is not an address" in engine_checks._ollama().advice
+    assert "OLLAMA_HOST is not an address" in checks._ollama().advice

@@ -1,4 +1,4 @@
-"""Page 23: its rules for the penalty, for adapters and for drafts, confronted with llama.cpp itself."""
+"""Page 23: its rules for adapters and for drafts, confronted with llama.cpp itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import page_cells
 import pytest
 
 from workbook import models
-from workbook.engines import Options
-from workbook.engines.llama import Model
 
 llama_cpp = pytest.importorskip("llama_cpp")
 
@@ -34,21 +32,6 @@ def log_of_the_library() -> Iterator[None]:
     llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
     yield
     llama_cpp.llama_log_set(native._keep_callback(llama_cpp), ctypes.c_void_p(0))
-
-
-def test_the_rule_of_the_penalty_is_llama_cpps() -> None:
-    """The page's two lines of numpy against llama.cpp's own sampler; and the library's silence on the prompt."""
-    m = run("load-def")["load"](logits_all=True, verbose=False)
-    space = run("penalty", m=m)
-    m.close()
-    with Model(models.packaged(), n_ctx=512, n_threads=1, flash_attn="off") as model:
-        tokens = model.tokenize(space["parrot"])
-        for penalty, expected in ((1.0, space["plain"]), (1.5, space["with_prompt"])):
-            model.reset()
-            model.decode(tokens)
-            ids, _ = model.distribution(Options(temperature=0, repeat_penalty=penalty), penalized=tokens)
-            assert model.text([int(ids[0])]) == expected
-    assert space["plain"] == space["penalized"] != space["with_prompt"]
 
 
 def test_alpha_over_rank_is_the_factor(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import keyboard_checks as keyboard
 import pytest
 import site_checks as checks
 import tour_checks as tour
-from conftest import DESKTOP, PHONE, Reader, nothing
+from conftest import PHONE, Reader, nothing
 
 from workbook.pages import pages
 
@@ -94,4 +94,3 @@ def test_the_front_page_is_light(reader: Reader, base: str) -> None:
     weight = watch.weigh()
     assert weight["index.html"] > 1000
     assert sum(weight.values()) < FRONT_PAGE_BYTES, "\n".join(f"{size:9} B  {name}" for name, size in weight.items())
-    assert page.viewport_size == {"width": DESKTOP[0], "height": DESKTOP[1]}

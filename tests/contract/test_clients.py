@@ -85,7 +85,6 @@ def test_errors(native: ollama.Client) -> None:
     for ask, status, says in (
         (lambda: native.generate("nope", "x"), 404, "not found"),
         (lambda: list(native.chat("nope", HI, stream=True)), 404, "not found"),
-        (lambda: native.embed("nope", "x"), 404, "not found"),
         (lambda: native.show("nope"), 404, "not found"),
         (lambda: native.chat(NAME, HI, tools=[WEATHER]), 400, "does not support tools"),
         (lambda: native.chat(EMBED, HI), 400, "does not support chat"),

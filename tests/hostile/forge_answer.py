@@ -1,4 +1,4 @@
-"""Says on every descriptor, its own and the guard's, that it ended well, as the guard would; and then fails."""
+"""Says on every descriptor, its own and the supervisor's, that it ended well, as the supervisor would; and then fails."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ for fd in range(64):
     try:
         with open(f"/proc/{os.getppid()}/fd/{fd}", "wb", buffering=0) as out:
             out.write(ANSWER)
-            print("ESCAPED: wrote to descriptor", fd, "of the guard")
+            print("ESCAPED: wrote to descriptor", fd, "of the supervisor")
     except OSError as error:
         print("tried", error.strerror)
 sys.exit(5)

@@ -12,5 +12,6 @@ try:
         count += 1
 except OSError as error:
     print("tried", count, error, flush=True)
+time.sleep(0.3)  # to be counted
 if count >= 64:
     print("ESCAPED: has", count, "children")

@@ -8,7 +8,7 @@ import sys
 
 scene = json.loads(sys.argv[1])
 seen = [name for name in os.listdir("/proc") if name.isdigit()]
-if len(seen) > 4:  # itself, the guard, and what a sandbox may have of its own
+if len(seen) > 4:  # itself, the supervisor, and what a sandbox may have of its own
     print("ESCAPED: sees", len(seen), "processes")
 for name in ("victim", "caller"):
     try:

@@ -11,5 +11,6 @@ try:
         count += 1
 except RuntimeError as error:
     print("tried", count, error)
+time.sleep(0.3)  # to be counted
 if count >= 64:
     print("ESCAPED: has", count, "threads")

@@ -7,7 +7,18 @@ import sys
 scene = json.loads(sys.argv[1])
 places = [scene["target"], *("../" * up + scene["target"].lstrip("/") for up in range(1, 9)), "../beside"]
 if scene["contained"]:
-    folders = ("/", "/usr", "/usr/bin", "/etc", "/dev", "/home", "/var", "/proc", sys.prefix, os.path.dirname(os.__file__))
+    folders = (
+        "/",
+        "/usr",
+        "/usr/bin",
+        "/etc",
+        "/dev",
+        "/home",
+        "/var",
+        "/proc",
+        sys.prefix,
+        os.path.dirname(os.__file__),
+    )
     places += [f"{folder}/workbook-hostile" for folder in folders]
 for place in places:
     try:

@@ -23,7 +23,7 @@ from servers import NAME, Server, ollama_binary, ollama_serving, workbook_servin
 from programs.bench import store
 from programs.site import budgets, normalize
 from programs.site.execute import execute, reproducible
-from workbook import formats, models, pages
+from workbook import models, pages
 from workbook.engines import llama
 from workbook.engines.embedded import Embedded
 
@@ -133,12 +133,3 @@ def test_pages_beside_what_is_recorded_of_them(page: pages.Page, tmp_path: Path)
     cost = execute(notebook, page.path.parent, reproducible(tmp_path / "results", tmp_path / "ipython"))
     recorded = f", recorded {page.measured.seconds:g} s" if page.measured and page.measured.seconds else ""
     print(f"\npage {page.number}: {cost.seconds:.1f} s (budget {budgets.RUN_ALL_S} s){recorded}")
-
-
-def test_inspect() -> None:
-    path, took = models.packaged(), []
-    for _ in range(7):
-        began = time.perf_counter()
-        formats.inspect(path)
-        took.append(time.perf_counter() - began)
-    print(f"\ninspect on {path.name}: {median(took):.3f} s (budget 0.2 s)")

@@ -1,7 +1,7 @@
 """Hostile programs, each in every tier of this machine that claims to contain what it does.
 
-What each tries stands in the first line of its file in tests/hostile. A program says ``ESCAPED`` where it can see that it
-got through; the scene looks where only the outside can. ``WORKBOOK_REQUIRE=sandbox`` asks for bubblewrap.
+What each tries stands in the first line of its file in tests/hostile. A program says ``ESCAPED`` where it can see that
+it got through; the scene looks where only the outside can. ``WORKBOOK_REQUIRE=sandbox`` asks for bubblewrap.
 """
 
 import os
@@ -22,8 +22,8 @@ from programs.judge.box import bubblewrap
 PROGRAMS = Path(__file__).resolve().parents[1] / "hostile"
 TIERS = {tier.name: tier for tier in box.tiers()}
 MOST = box.Limits().processes
-HELD = "memory harness"
-"""How a program ends that holds memory which no process shows: by the guard's look, or the kernel's."""
+HELD = "memory harness signal"
+"""How a program ends that holds memory which no process shows: by the supervisor's look, or the kernel's."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ TABLE = (
     Hostile("kernel_files", "files"),
     Hostile("mounts", "files"),
     Hostile("become_root", "files processes"),
-    # Other processes, and the guard
+    # Other processes, and the supervisor
     Hostile("kill_others", "processes", "exit signal", free=True),
     Hostile("ptrace", "processes"),
-    Hostile("kill_guard", "processes"),
+    Hostile("kill_supervisor", "processes"),
     Hostile("forge_answer", "processes", code=5),
     # Bombs
     Hostile("fork_bomb", "forks", "timeout", timeout_s=1, tasks=True),
@@ -151,9 +151,12 @@ def test_the_check_sees_who_is_not_contained(row, scene, tmp_path):
 
 def test_the_check_sees_a_fork_bomb_that_is_not_capped(scene, needs_tier, monkeypatch):
     needs_tier(TIERS["bubblewrap"])
-    monkeypatch.setattr(bubblewrap, "_counted", lambda: False)
+    monkeypatch.setattr(bubblewrap, "counted", lambda: False)
     ended, _ = run(next(row for row in TABLE if row.name == "fork_bomb"), "bubblewrap", scene)
-    assert (ended.how, ended.why) == ("signal", f"more than {MOST} processes")  # the guard's look, where it holds at all
+    assert (ended.how, ended.why) == (
+        "signal",
+        f"more than {MOST} processes",
+    )  # the supervisor's look, where it holds at all
     assert scene.left() == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -118,7 +119,7 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     client.reset_execution_trackers()
     started = time.perf_counter()
     try:
-        with _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
+        with _ctrl_c_heard(), _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
             for index, cell in enumerate(notebook.cells):
                 _run_cell(client, cell, index, cell_timeout_s)
             client.set_widgets_metadata()
@@ -157,6 +158,26 @@ def _kernel(client: nbclient.NotebookClient, folder: Path, env: Mapping[str, str
     finally:
         if manager.has_kernel:
             run_sync(manager.shutdown_kernel)(now=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c_heard() -> Iterator[None]:
+    """Ctrl-C goes to the loop: Python drops one that falls into a ``__del__`` or the callback of a weak set."""
+    loop, before = ensure_event_loop(), signal.getsignal(signal.SIGINT)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, stop)
+    except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
 
 
 def _settle() -> None:

@@ -6,7 +6,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from workbook.engines.options import Options
@@ -260,17 +260,11 @@ class Collector:
         sources: dict[str, Source] = {k: source for k, v in known.items() if v is not None and k != "finish_reason"}
         if stream and self.first_ns is not None:
             known["ttft_ns"], sources["ttft_ns"] = self.first_ns, "client clock"
+            if known.get("gen_ns") is None and self.last_ns is not None:  # first to last piece
+                known["gen_ns"], sources["gen_ns"] = self.last_ns - self.first_ns, "client clock"
         if known.get("total_ns") is None:
             known["total_ns"], sources["total_ns"] = self._clock() - self.started, "client clock"
         thinking = "".join(self.thinking)
         return Answer(
             text="".join(self.text), thinking=thinking or None, engine=engine, model=model, sources=sources, **known
-        )
-
-    def with_generation_time(self, answer: Answer) -> Answer:
-        """``answer`` with gen_ns from the client's clock, first to last piece: where no server tells it."""
-        if self.first_ns is None or self.last_ns is None:
-            return answer
-        return replace(
-            answer, gen_ns=self.last_ns - self.first_ns, sources={**answer.sources, "gen_ns": "client clock"}
         )

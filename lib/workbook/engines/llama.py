@@ -10,7 +10,6 @@ import ctypes
 import os
 import weakref
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from workbook.engines.native import Build, build, log
 from workbook.engines.options import Options
 from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, ModelNotFound, OutOfMemory
+from workbook.formats import inspect
 from workbook.quantization import named
 
 __all__ = ["Build", "Model", "build", "default_path", "log", "usable_cores"]
@@ -96,11 +96,9 @@ class Model:
         self.bos, self.eos = int(lib.llama_vocab_bos(self.vocab)), int(lib.llama_vocab_eos(self.vocab))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self.vocab))
         self.n_ctx_train = int(lib.llama_model_n_ctx_train(self._model))
-        self.n_params, self.size_bytes = (
-            int(lib.llama_model_n_params(self._model)),
-            int(lib.llama_model_size(self._model)),
-        )
-        self.metadata = self._metadata()
+        self.n_params = int(lib.llama_model_n_params(self._model))
+        self.size_bytes = int(lib.llama_model_size(self._model))
+        self.metadata = {key: str(value) for key, value in inspect(self.path).metadata.items()}
 
     def _load(self) -> None:
         lib = self._lib
@@ -130,13 +128,6 @@ class Model:
             why = native.last_error() or "no reason given"
             self.close()
             raise OutOfMemory(f"no room for a context of {self.n_ctx} tokens ({why}). Give a smaller n_ctx.")
-
-    def _metadata(self) -> dict[str, str]:
-        lib, model = self._lib, self._model
-        count = lib.llama_model_meta_count(model)
-        keys = [native.string(partial(lib.llama_model_meta_key_by_index, model, i)) for i in range(count)]
-        values = [native.string(partial(lib.llama_model_meta_val_str_by_index, model, i)) for i in range(count)]
-        return dict(zip(keys, values, strict=True))
 
     def tokenize(self, text: str, special: bool = False, bos: bool = False) -> list[int]:
         """The ids of ``text``. ``special``: read markers such as ``<|im_start|>`` as one token."""

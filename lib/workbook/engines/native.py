@@ -6,7 +6,6 @@ import ctypes
 import importlib.metadata
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -88,17 +87,6 @@ def build() -> Build:
         system_info=lib.llama_print_system_info().decode().strip(),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
     )
-
-
-def string(fill: Callable[[Any, int], int]) -> str:
-    """The text that ``fill(buffer, size)`` writes; llama.cpp answers the length it needs, closing zero not counted."""
-    room = 256
-    while True:
-        buffer = ctypes.create_string_buffer(room)
-        n = fill(buffer, room)
-        if n < room:
-            return buffer.value.decode("utf-8", "replace")
-        room = n + 1
 
 
 class Closed:

@@ -82,12 +82,11 @@ class OpenAICompatible(Engine):
         if reason is None:
             raise StreamBroken(f"the endpoint at {self._shown()} ended the answer without its last line. Ask again.")
         details = getattr(usage, "prompt_tokens_details", None)
-        answer = clock.answer(
+        yield clock.answer(
             self.name, self.model, "server", stream,
             finish_reason=reason, n_prompt=usage.prompt_tokens if usage else None,
             n_cached=details.cached_tokens if details else None, n_gen=usage.completion_tokens if usage else None,
         )  # fmt: skip
-        yield clock.with_generation_time(answer) if stream else answer
 
     def _call(self, request: str | list[Message], o: Options, stream: bool) -> Any:
         given: dict[str, Any] = {

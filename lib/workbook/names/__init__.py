@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from workbook.errors import BadName
-from workbook.names import patterns
+from workbook.names import vocabulary
 
 __all__ = ["BadName", "ModelName", "parse"]
 
@@ -77,10 +77,10 @@ def _stems(text: str, parser: _Parser) -> list[str]:
     path = address[1] if address else text
     if re.match(r"[/~.]|[A-Za-z]:[\\/]", path) or "\\" in path:  # a file on this machine: its folders say nothing
         path = re.split(r"[/\\]", path)[-1]
-        if PurePosixPath(path).suffix.lower() not in patterns.EXTENSIONS:
+        if PurePosixPath(path).suffix.lower() not in vocabulary.EXTENSIONS:
             raise BadName(f"{_quoted(text)} is a path, and no model file's. Give the file's name.")
     parts = path.split("/")
-    if len(parts) > 2 - (parts[0].lower() in _SITES) and patterns.REGISTRY.fullmatch(parts[0]):
+    if len(parts) > 2 - (parts[0].lower() in _SITES) and vocabulary.REGISTRY.fullmatch(parts[0]):
         parser.registry = parts.pop(0).lower()
     last, _, tag = parts[-1].partition(":")
     parts[-1] = last
@@ -91,7 +91,7 @@ def _stems(text: str, parser: _Parser) -> list[str]:
         or parts[-1].strip(".-_") == ""
     ):
         raise BadName(f"{_quoted(text)} has an empty part, or a colon too many.")
-    is_file = PurePosixPath(last).suffix.lower() in patterns.EXTENSIONS
+    is_file = PurePosixPath(last).suffix.lower() in vocabulary.EXTENSIONS
     if len(parts) > 1 and not (is_file and len(parts) == 2 and _is_folder_of(*parts)):
         parser.organisation = parts[0] if parts[0] != "library" else None
     if len(parts) > 2 and not is_file and not (address and parts[2] in ("tree", "blob", "resolve")):
@@ -100,14 +100,14 @@ def _stems(text: str, parser: _Parser) -> list[str]:
     if not is_file:
         return [parts[1] if len(parts) > 2 else last, *([tag] if tag and tag != "latest" else [])]
     stem = parser.file(last)
-    generic = patterns.GENERIC.match(stem)  # model-00001-of-00004: only the repository names it
+    generic = vocabulary.GENERIC.match(stem)  # model-00001-of-00004: only the repository names it
     rest = stem[generic.end() :] if generic else stem
     return [parts[1], rest] if generic and len(parts) > 2 else [rest]
 
 
 def _is_folder_of(folder: str, file: str) -> bool:
     """Whether a file lies in a folder of its repository, as parts of large models do: Name-Q8_0/Name-Q8_0-00001-…"""
-    return file.lower().startswith(folder.lower()) or bool(patterns.QUANT.fullmatch(folder))
+    return file.lower().startswith(folder.lower()) or bool(vocabulary.QUANT.fullmatch(folder))
 
 
 @dataclass
@@ -145,28 +145,28 @@ class _Parser:
         """The stem of a file's name, its format and part noted."""
         path = PurePosixPath(name)
         self.found["format"], stem = path.suffix[1:].lower(), path.stem
-        if part := patterns.PART.search(stem):
+        if part := vocabulary.PART.search(stem):
             self.found["part"], self.found["parts"], stem = int(part[1]), int(part[2]), stem[: part.start()]
             if not 1 <= int(part[1]) <= int(part[2]):
                 raise BadName(f"{_quoted(self.text)} cannot be: part {int(part[1])} of {int(part[2])}.")
         maker, _, rest = stem.partition("_")  # google_gemma-3-4b-it: who made it, before a re-uploader's file name
-        if rest and self.organisation is None and maker.lower() in patterns.makers():
+        if rest and self.organisation is None and maker.lower() in vocabulary.makers():
             self.organisation, stem = maker, rest
         return stem
 
     def stem(self, stem: str) -> None:
         """Read the part of a name that has neither place nor extension."""
-        for quant in patterns.QUANT.findall(stem):
+        for quant in vocabulary.QUANT.findall(stem):
             self.add("quantization", quant.upper())
-        stem = re.sub(r"(?<=\d)_(?=\d)", ".", patterns.QUANT.sub("-", stem))
-        for date in patterns.DATE.finditer(stem):
-            if len(date[1]) > 4 or (patterns.SHORT_DATE.fullmatch(date[1]) and date[1] != "1024" and date.start()):
+        stem = re.sub(r"(?<=\d)_(?=\d)", ".", vocabulary.QUANT.sub("-", stem))
+        for date in vocabulary.DATE.finditer(stem):
+            if len(date[1]) > 4 or (vocabulary.SHORT_DATE.fullmatch(date[1]) and date[1] != "1024" and date.start()):
                 self.found.setdefault("date", date[1])
                 stem = stem[: date.start()] + "-" + stem[date.end() :]
                 break
         tokens = [token.lower() for token in re.split(r"[-_]+|(?<!\d)\.|\.(?!\d)", stem) if token]
-        base = patterns.WORD.match(tokens[1]) if len(tokens) > 1 and tokens[0] in patterns.makers() else None
-        if base and base[1] in patterns.families() and self.open_family:  # Meta-Llama-3.1: the maker, then the family
+        base = vocabulary.WORD.match(tokens[1]) if len(tokens) > 1 and tokens[0] in vocabulary.makers() else None
+        if base and base[1] in vocabulary.families() and self.open_family:  # Meta-Llama-3.1: the maker, then the family
             maker = stem[: len(tokens.pop(0))]
             self.organisation = self.organisation or maker
         for before, token in zip(["", *tokens], tokens, strict=False):
@@ -176,17 +176,17 @@ class _Parser:
 
     def size(self, token: str, before: str) -> bool:
         """Sizes: 7b, 135m, 7b1, 8x7b, a3b, e4b, 16e, and contexts: 128k, and 1m once a size is known."""
-        glued = patterns.GLUED.fullmatch(token) if self.open_family and token[0] not in "aev" else None
-        if glued and not (self.family is None and glued[1] in patterns.kinds()):
+        glued = vocabulary.GLUED.fullmatch(token) if self.open_family and token[0] not in "aev" else None
+        if glued and not (self.family is None and glued[1] in vocabulary.kinds()):
             self.family = f"{self.family}-{glued[1]}" if self.family else glued[1]
             token = glued[2]
-        if size := patterns.SIZE.fullmatch(token):
+        if size := vocabulary.SIZE.fullmatch(token):
             self.whole(token, size)
-        elif experts := patterns.EXPERTS.fullmatch(token):
+        elif experts := vocabulary.EXPERTS.fullmatch(token):
             self.found |= {"experts": int(experts[1]), "expert_b": _billions(experts[2], experts[3])}
-        elif active := patterns.ACTIVE.fullmatch(token):
+        elif active := vocabulary.ACTIVE.fullmatch(token):
             self.found["active_b" if active[1] == "a" else "effective_b"] = _billions(active[2], active[3])
-        elif re.fullmatch(r"\d{1,3}e", token) and patterns.SIZE.fullmatch(before) and "size_b" in self.found:
+        elif re.fullmatch(r"\d{1,3}e", token) and vocabulary.SIZE.fullmatch(before) and "size_b" in self.found:
             self.found |= {"active_b": self.found.pop("size_b"), "experts": int(token[:-1])}  # Llama 4: 17B active
         elif re.fullmatch(r"\d{1,4}k", token):
             self.found.setdefault("context", token)
@@ -210,24 +210,24 @@ class _Parser:
 
     def word(self, token: str) -> bool:
         """Words: those of the trade, then the family's own, then another family's."""
-        match = patterns.WORD.fullmatch(token)
+        match = vocabulary.WORD.fullmatch(token)
         word, version = (match[1], match[2]) if match else (token, None)
         single = self.open_family and self.family is not None and re.fullmatch(r"[a-z]|[et]\d", token)
-        if token in patterns.families():
+        if token in vocabulary.families():
             word, version = token, None
-        kind = patterns.kinds().get(token) or (patterns.kinds().get(word) if match else None)
+        kind = vocabulary.kinds().get(token) or (vocabulary.kinds().get(word) if match else None)
         if kind:
-            self.trade(token if token in patterns.kinds() else word, kind)
-            version = None if token in patterns.kinds() else version
+            self.trade(token if token in vocabulary.kinds() else word, kind)
+            version = None if token in vocabulary.kinds() else version
             self.open_family = self.family is None
         elif not (
-            match or single or token in patterns.families() or (self.family is None and patterns.ODD.match(token))
+            match or single or token in vocabulary.families() or (self.family is None and vocabulary.ODD.match(token))
         ):
             return False
         elif self.open_family:
             self.family = f"{self.family}-{word}" if self.family else word
             self.open_family = version is None
-        elif word in patterns.families() and "also" not in self.found:
+        elif word in vocabulary.families() and "also" not in self.found:
             self.found["also"], version = word + (version or ""), None
         else:
             self.add("unread", token)
@@ -245,7 +245,7 @@ class _Parser:
 
     def number(self, token: str, before: str) -> None:
         """Versions: 3, v0.3, 3n, r1; a second number after a first is its decimal: claude-3-5."""
-        version, known = patterns.VERSION.fullmatch(token), self.found.get("version")
+        version, known = vocabulary.VERSION.fullmatch(token), self.found.get("version")
         follows = self.open_family and self.family is not None
         self.open_family = self.open_family and self.family is None
         if version and version[1] and before and self.found.get("also") == before:

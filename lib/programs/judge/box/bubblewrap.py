@@ -1,7 +1,7 @@
 """The tier of Linux: bubblewrap, with namespaces of its own for processes, network, mounts and the rest.
 
-Root starts the program as a user of its own, whom nobody else is: the kernel limits no process of root's. Any other user gets
-a user namespace, which counts its processes apart from the user's own (Linux 5.14).
+The kernel limits how many processes a user has, but not root. So root starts the program as a user of its own, and
+anybody else in a user namespace, which counts apart from the user's other processes (Linux 5.14).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from programs.judge.box.interpreter import Interpreter, interpreter
-from programs.judge.box.walls import ALL, FIRST_TO_GO, FORKS, Limits, Tier, Walls
+from programs.judge.box.walls import ALL, FIRST_TO_GO, FORKS, Limits, Tier, Walls, tried
 
 NAME = "bubblewrap"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -35,10 +35,11 @@ FORBID = (
 def tier() -> Tier:
     """Whether bubblewrap works here, tried with the very command that a run takes."""
     why = _why_not()
-    return Tier(NAME, not why, why, ALL if _counted() else ALL - {FORKS})
+    return Tier(NAME, not why, why, ALL if counted() else ALL - {FORKS})
 
 
-def _counted() -> bool:
+def counted() -> bool:
+    """Whether the kernel counts a program's processes apart from all others."""
     version = [int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit()]
     return _root() or version >= [5, 14]
 
@@ -53,16 +54,9 @@ def _why_not() -> str:
         return "for Linux only"
     if not shutil.which("bwrap"):
         return "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
-    try:
-        with walls(interpreter(), Limits()) as made:
-            words = [*made.words, "-I", "-S", "-c", "print('in')"]
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, env={}, cwd="/")
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"bwrap does not start ({type(error).__name__})"
-    if done.stdout.strip() == b"in":
-        return ""
-    said = done.stderr.decode(errors="replace").splitlines() or ["it says nothing"]
-    return f"bwrap does not work here ({said[-1][:120]}){forbidden()}"
+    with walls(interpreter(), Limits()) as made:
+        wrong = tried(made, "print('in')")[1]
+    return f"bwrap does not work here ({wrong}){forbidden()}" if wrong else ""
 
 
 def forbidden(settings: Path = Path("/proc/sys")) -> str:
@@ -79,7 +73,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     """The command: nothing is shown but the system's programs, this Python, and empty folders in memory."""
     root = "/inside" if _root() else ""
     words = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--as-pid-1", "--die-with-parent", "--new-session"]
-    words += ["--hostname", "sandbox", *_system("")]
+    words += ["--clearenv", "--hostname", "sandbox", *_system("")]
     if root:
         words += ["--perms", "0755", "--dir", root, *_system(root)]
     words += _memory(
@@ -93,7 +87,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     if root:  # who has changed its root makes no user namespace, and so no rights of its own
         user = 1 << 30 | secrets.randbelow(1 << 30)
         words += ["/usr/sbin/chroot", f"--userspec=+{user}:+{user}", "--groups=", root]
-    yield Walls((*FIRST_TO_GO, *words, str(python.path)), counted=_counted())
+    yield Walls((*FIRST_TO_GO, *words, str(python.path)), counted=counted())
 
 
 def _namespaces() -> list[str]:

@@ -1,8 +1,9 @@
 """The tier of podman and Docker: a container without network or rights, root's or a user's.
 
 podman on Linux needs no image: its root is an empty folder in which the system's programs and this Python are shown,
-read-only. Docker, and podman elsewhere, need an image with a Python 3.9 or newer: ``WORKBOOK_IMAGE`` names it, else
-python:3.12-slim. It is never fetched by this; ``docker pull`` does, which the user runs.
+read-only. Docker, and podman elsewhere, need an image with Python 3.9 or newer, and pygame where games need it:
+``WORKBOOK_IMAGE`` names one, else it is python:3.12-slim. Only the user fetches it, by ``docker pull``. Tried on Linux
+with podman 4.3 and Docker 20.10; the command is the same elsewhere.
 """
 
 from __future__ import annotations
@@ -17,42 +18,42 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from programs.judge.box import bubblewrap
 from programs.judge.box.bubblewrap import SHARED_MB, SHOWN, SYSTEM
 from programs.judge.box.interpreter import Interpreter, interpreter
-from programs.judge.box.walls import ALL, FORKS, Limits, Tier, Walls
+from programs.judge.box.walls import ALL, FORKS, Limits, Tier, Walls, tried
 from workbook import paths
 from workbook.errors import NoSandbox
 
 NAME = "container"
 IMAGE = "python:3.12-slim"
-COUNTS = "print('in', *[open(f'/sys/fs/cgroup/{p}').read() for p in ('pids.max', 'pids/pids.max') if os.path.exists(f'/sys/fs/cgroup/{p}')])"
+PROBE = """
+from glob import glob
+print("in", *(open(path).read() for path in glob("/sys/fs/cgroup/**/pids.max", recursive=True)))
+"""
 
 
 def tier() -> Tier:
     """Whether an engine starts a container here, tried with the very command that a run takes."""
-    said, why = _tried()
+    said, why = _first()
     # The kernel's own word that it counts: not for a user's containers below version 2 of control groups.
-    counted = said.endswith(str(Limits().processes + 1))
+    counted = _in_user_namespace() or said.split()[-1:] == [str(Limits().processes + 1)]
     return Tier(NAME, not why, why, ALL if counted else ALL - {FORKS})
 
 
+def _in_user_namespace() -> bool:
+    return _own_root() and os.geteuid() != 0 and bubblewrap.counted()
+
+
 @functools.lru_cache(maxsize=1)
-def _tried() -> tuple[str, str]:
+def _first() -> tuple[str, str]:
     """What a first program says, and why there is none."""
     if _engine() is None:
         return "", "neither podman nor Docker is installed (Debian, Ubuntu, Fedora: the package podman)"
-    try:
-        with walls(interpreter(), Limits()) as made:
-            words = [*made.words, "-I", "-S", "-c", f"import os; {COUNTS}"]
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
-    except (OSError, subprocess.SubprocessError) as error:
-        return "", f"{_engine()} does not start ({type(error).__name__})"
-    said = done.stdout.decode(errors="replace").strip()
-    if said.startswith("in"):
-        return said, ""
-    complaint = (done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[0]
-    cure = "" if _own_root() else f"; {_engine()} pull {_image()} fetches the image"
-    return "", f"{_engine()} does not work here ({complaint[:160]}){cure}"
+    with walls(interpreter(), Limits()) as made:
+        said, wrong = tried(made, PROBE)
+    cure = f"; {_engine()} pull {_image()} fetches the image" if "image" in wrong else ""
+    return said, f"{_engine()} does not work here ({wrong}){cure}" if wrong else ""
 
 
 def _engine() -> str | None:
@@ -71,11 +72,12 @@ def _own_root() -> bool:
 def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     """The command, and an end to the container whatever happened to it."""
     engine, name = shutil.which(_engine() or "") or "podman", f"workbook-{secrets.token_hex(8)}"
-    memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the guard should see it first
+    memory = f"{int(limits.memory_mb * 1.25) + limits.disk_mb + 2 * SHARED_MB}m"  # the supervisor should see it first
     words = [
         engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never", "--log-driver", "none",
         "--network", "none", "--ipc", "private", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-        "--read-only", "--hostname", "sandbox", "--oom-score-adj", "1000", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096",
+        "--read-only", "--hostname", "sandbox", "--oom-score-adj", "1000",
+        "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096",
         "--pids-limit", str(limits.processes + 1), "--memory", memory, "--memory-swap", memory,
         "--shm-size", f"{SHARED_MB}m", "--tmpfs", f"/box:rw,size={limits.disk_mb}m,mode=1777",
         "--tmpfs", f"/tmp:rw,size={SHARED_MB}m,mode=1777",
@@ -83,7 +85,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     within = str(python.path) if _own_root() else "python3"
     words += _from_folder(python) if _own_root() else _from_image(python)
     try:
-        yield Walls((*words, within))
+        yield Walls((*words, within), counted=_in_user_namespace())
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run([engine, "rm", "--force", name], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)

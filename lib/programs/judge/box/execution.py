@@ -1,18 +1,17 @@
-"""One program, from consent to what it left: a tier is chosen, the guard is started in it, its answer is read."""
+"""One program, from consent to what it left: a tier is chosen, the supervisor is started in it, its answer is read."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
@@ -28,11 +27,11 @@ LONGEST_PROGRAM = 4 << 20
 LONGEST_ANSWER = 1 << 25
 START_S = 60.0
 """For the sandbox itself, before and after the program: a container's first start is slow."""
-GUARD = Path(__file__).with_name("guard.py").read_bytes()
-READ_GUARD = "import sys; told = sys.stdin.buffer; exec(told.read(int(told.readline())))"
+SUPERVISOR = Path(__file__).with_name("supervisor.py").read_bytes()
+READ_SUPERVISOR = "import sys; told = sys.stdin.buffer; exec(told.read(int(told.readline())))"
 TIERS: Mapping[str, tuple[Callable[[], Tier], Callable[[Interpreter, Limits], AbstractContextManager[Walls]]]] = {
+    bubblewrap.NAME: (bubblewrap.tier, bubblewrap.walls),  # holds what a container holds, and starts at once
     container.NAME: (container.tier, container.walls),
-    bubblewrap.NAME: (bubblewrap.tier, bubblewrap.walls),
     limits.NAME: (limits.tier, limits.walls),
 }
 
@@ -49,13 +48,13 @@ class Ended:
     """
 
     how: How
-    code: int | None
-    stdout: bytes
-    stderr: bytes
-    files: Mapping[str, bytes]
-    seconds: float
-    tier: str
-    cut: bool
+    code: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    tier: str = ""
+    cut: bool = False
     why: str = ""
     refused: tuple[str, ...] = ()
 
@@ -72,22 +71,22 @@ def chosen(name: str | None = None) -> Tier:
     ------
     NoSandbox : none, or not that one. NoConsent : the strongest is weak, and was not named.
     """
-    known = tiers()
-    if name is not None:
-        tier = next((tier for tier in known if tier.name == name), None)
-        if tier is None:
-            raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(tier.name for tier in known)}.")
-        if not tier.available:
-            raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
-        return tier
-    tier = next((tier for tier in known if tier.available), None)
-    if tier is None:
-        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in known) + ".")
-    if tier.weak:
+    if name not in (None, *TIERS):
+        raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(TIERS)}.")
+    tried: list[Tier] = []
+    for known, (tier_of, _) in TIERS.items():
+        if name in (None, known) and not (tried and tried[-1].available):
+            tried.append(tier_of())
+    tier = tried[-1]
+    if name is not None and not tier.available:
+        raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
+    if not tier.available:
+        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in tried) + ".")
+    if tier.weak and name is None:
         raise NoConsent(
             f"this machine's strongest tier is {tier.name!r}, which leaves in reach: "
             f"{', '.join(sorted(STRONG - tier.contains))}. "
-            f"Install bubblewrap or podman, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
+            f"Install bubblewrap, podman or Docker, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
         )
     return tier
 
@@ -134,15 +133,19 @@ def run(
         raise NoSandbox("a program with windows needs Xvfb, which is not here (Debian, Ubuntu: the package xvfb).")
     # -I leaves the program's own folder off the path; with modules of its own it gets that folder, and no more.
     flags = ("-E", "-s") if any(name.endswith(".py") for name in files) else ("-I",)
+    job = {
+        "words": [*flags, "-B", PROGRAM, *args], "files": {name: _packed(content) for name, content in given.items()},
+        "stdin": _packed(stdin), "display": display, "limits": asdict(bounds),
+    }  # fmt: skip
     with TIERS[picked.name][1](interpreter(python), bounds) as walls:
-        job = {
-            "words": [*flags, "-B", PROGRAM, *args], "box": f"{walls.base}/box",
-            "files": {name: _packed(content) for name, content in given.items()}, "stdin": _packed(stdin),
-            "environment": _environment(walls.base), "limits": asdict(bounds), "display": display,
+        job |= {
+            "box": f"{walls.base}/box", "environment": _environment(walls.base),
             "rlimits": _rlimits(bounds, walls.counted),
         }  # fmt: skip
-        message = b"%d\n%s%s\n" % (len(GUARD), GUARD, json.dumps(job).encode())
-        said, complaint = _exchanged([*walls.words, "-I", "-S", "-c", READ_GUARD], message, bounds.timeout_s + START_S)
+        message = b"%d\n%s%s\n" % (len(SUPERVISOR), SUPERVISOR, json.dumps(job).encode())
+        said, complaint = _exchanged(
+            [*walls.words, "-I", "-S", "-c", READ_SUPERVISOR], message, bounds.timeout_s + START_S
+        )
     return _understood(said, complaint, picked.name, bounds)
 
 
@@ -181,9 +184,9 @@ def _environment(base: str) -> dict[str, str]:
 
 
 def _rlimits(bounds: Limits, counted: bool) -> dict[str, int]:
-    """The limits of each process; ``counted``: that of processes counts this program's only, and the guard.
+    """The limits of each process; ``counted``: that of processes counts this program's only, and the supervisor.
 
-    The limit on memory leaves room for address space that is reserved and not used; the guard counts what is used.
+    The limit on memory leaves room for address space that is reserved and not used; the supervisor counts what is used.
     """
     held = {
         "RLIMIT_CPU": int(bounds.timeout_s) + 2,
@@ -200,33 +203,36 @@ def _rlimits(bounds: Limits, counted: bool) -> dict[str, int]:
 
 
 def _exchanged(words: Sequence[str], message: bytes, most_s: float) -> tuple[bytes | None, bytes]:
-    """What the guard answers to ``message``, None when time is over, and what the sandbox itself complains of.
+    """What the supervisor answers to ``message``, None when time is over, and what the sandbox itself complains of.
 
-    The guard's input stays open until then: when it ends, because we do, the guard ends the program.
+    The supervisor's input stays open until then: when it ends, because we do, the supervisor ends the program.
     """
     answer: list[bytes] = []
-    with tempfile.TemporaryFile() as complaint:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryFile() as complaint,
+        subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaint, start_new_session=True, cwd="/"
-        )
+        ) as process,
+    ):
         assert process.stdin
         assert process.stdout
-        threads = [
-            threading.Thread(target=_send, args=(process.stdin, message), daemon=True),
-            threading.Thread(target=lambda out: answer.append(out.read(LONGEST_ANSWER)), args=(process.stdout,)),
-        ]
-        for thread in threads:
-            thread.daemon = True
-            thread.start()
+        sender = threading.Thread(target=_send, args=(process.stdin, message), daemon=True)
+        reader = threading.Thread(target=lambda out: answer.append(out.read(LONGEST_ANSWER)), args=(process.stdout,))
+        reader.daemon = True
         try:
-            threads[1].join(most_s)
+            sender.start()
+            reader.start()
+            reader.join(most_s)
         finally:
+            if sender.is_alive():
+                process.kill()
+                sender.join()
             with contextlib.suppress(OSError):
-                os.close(process.stdin.fileno())
+                process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(10)  # an engine clears up after its container
             process.kill()
-            process.wait()
+            reader.join()
         complaint.seek(0)
         return answer[0] if answer else None, complaint.read(1 << 16)
 
@@ -238,25 +244,20 @@ def _send(into: IO[bytes], message: bytes) -> None:
 
 
 def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits) -> Ended:
-    """The guard's answer, or what it means that there is none."""
+    """The supervisor's answer, or what it means that there is none."""
     if said is None:
-        why = f"still running after {bounds.timeout_s:g} s"
-        return Ended("timeout", None, b"", b"", {}, bounds.timeout_s, tier, False, why)
+        return Ended("timeout", seconds=bounds.timeout_s, tier=tier, why=f"still running after {bounds.timeout_s:g} s")
     ready, _, answer = said.partition(b"\n")
     if ready != b"ready" or (complaint and not answer):
         lines = complaint.decode(errors="replace").strip().splitlines()
         why = "the sandbox did not start" + (f": {lines[-1][:160]!a}" if lines else "")
-        return Ended("harness", None, b"", complaint, {}, 0.0, tier, False, why)
+        return Ended("harness", stderr=complaint, tier=tier, why=why)
     if not answer and tier == limits.NAME:
-        return Ended("signal", 9, b"", b"", {}, 0.0, tier, False, "it ended the process that watches it")
+        return Ended("signal", 9, tier=tier, why="it ended the process that watches it")
     if not answer:  # behind walls only the kernel does
-        return Ended(
-            "memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel"
-        )
+        return Ended("memory", tier=tier, why=f"more than {bounds.memory_mb} MB, says the kernel")
     told: dict[str, Any] = json.loads(answer)
-    unpacked = base64.b64decode
-    return Ended(
-        told["how"], told.get("code"), unpacked(told.get("stdout", "")), unpacked(told.get("stderr", "")),
-        {name: unpacked(content) for name, content in told.get("files", {}).items()}, told.get("seconds", 0.0), tier,
-        told.get("cut", False), told["why"], tuple(told.get("refused", ())),
-    )  # fmt: skip
+    for name in {"stdout", "stderr"} & told.keys():
+        told[name] = base64.b64decode(told[name])
+    files = {name: base64.b64decode(content) for name, content in told.pop("files", {}).items()}
+    return Ended(**{**told, "tier": tier, "files": files, "refused": tuple(told.get("refused", ()))})

@@ -1,7 +1,7 @@
 """The weak tier: limits, a folder and an environment of its own, and an end. It has no walls.
 
 The program reads and writes what its user does, and reaches the network. What it starts is ended with it; a program
-that means to outlive it ends the guard, which runs under the same user, and does.
+that means to outlive it ends the supervisor, which runs under the same user, and does.
 """
 
 from __future__ import annotations

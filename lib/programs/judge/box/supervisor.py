@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Job = dict[str, Any]
+    End = tuple[str, int | None, str]
+    """How, the exit code or signal, why."""
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 36, 38
 TICK_S = 0.05
@@ -35,7 +37,7 @@ SCREEN = "1024x768x24"
 MOST_NAMES = 10_000  # looked at, not kept
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ALONE = os.getpid() == 1
-DEAF = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     if sys.platform == "linux":
         for option, value in ((PR_SET_NO_NEW_PRIVS, 1), (PR_SET_CHILD_SUBREAPER, 1), (PR_SET_DUMPABLE, 0)):
             ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-    for number in DEAF:
+    for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     out = sys.stdout.buffer
     out.write(b"ready\n")
@@ -62,34 +64,53 @@ def main() -> None:
 def run(job: Job) -> Job:
     """From the files it is given to those it leaves."""
     put(job)
-    wake, ended = os.pipe()
-    os.set_blocking(ended, False)
-    signal.set_wakeup_fd(ended, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     if job["display"]:
         job["environment"]["DISPLAY"] = screen(job)
-    stdin = base64.b64decode(job["stdin"])
+    wake = woken()
     before, started = unseen(), time.monotonic()
+    stdin = base64.b64decode(job["stdin"])
     child = subprocess.Popen(
-        [sys.executable, *job["words"]], stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, cwd=job["box"], env=job["environment"], start_new_session=True,
-        preexec_fn=lambda: limit(job),
+        [sys.executable, *job["words"]], stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=job["box"], env=job["environment"],
+        start_new_session=True, preexec_fn=lambda: limit(job),
     )  # fmt: skip
     streams = Streams(child, stdin, job["limits"]["output_bytes"])
-    how, code, why = followed(job, child.pid, streams, started, before, wake)
+    end: End | None = None
+    while end is None:
+        asked = streams.turn([0, wake], TICK_S)
+        if wake in asked:
+            os.read(wake, 512)
+        end = ended(child.pid) or passed(job, streams, started, before)
+        if 0 in asked:  # nobody waits for an answer
+            end = "harness", None, "the caller is gone"
     seconds = time.monotonic() - started
     end_others()
     streams.drain()
-    if streams.full and how == "exit":
-        how, code, why = "output", None, f"more than {streams.most} bytes"
-    if how == "exit" and code and streams.last_error().startswith(b"MemoryError"):
-        how, code, why = "memory", None, f"more than {job['limits']['memory_mb']} MB in one process"
     left = Left(job)
+    how, code, why = explained(end, streams, job["limits"])
     out, err = (packed(bytes(kept[: streams.most])) for kept in streams.kept.values())
     return {
         "how": how, "code": code, "why": why, "seconds": seconds, "stdout": out, "stderr": err, "files": left.files,
         "refused": left.refused, "cut": streams.full or bool(left.refused),
     }  # fmt: skip
+
+
+def explained(end: End, streams: Streams, limits: dict[str, int]) -> End:
+    """How it ended, where a program that seems to have ended by itself was ended by a limit."""
+    if end[0] == "exit" and streams.full:
+        return "output", None, f"more than {streams.most} bytes"
+    if end[0] == "exit" and end[1] and streams.last_error().startswith(b"MemoryError"):
+        return "memory", None, f"more than {limits['memory_mb']} MB in one process"
+    return end
+
+
+def woken() -> int:
+    """A descriptor that can be read when a child has ended."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return reading
 
 
 def packed(content: bytes) -> str:
@@ -108,10 +129,10 @@ def put(job: Job) -> None:
 
 
 def limit(job: Job) -> None:
-    """In the program's process: its limits, for good, and signals as usual. A limit that the system refuses is let be."""
+    """In the program's process: its limits, for good, and signals as usual. What the system refuses is let be."""
     import resource
 
-    for number in DEAF:
+    for number in INTERRUPTS:
         signal.signal(number, signal.SIG_DFL)
     for name, value in job["rlimits"].items():
         kind = getattr(resource, name, None)
@@ -162,23 +183,21 @@ class Streams:
         return any(len(kept) > self.most for kept in self.kept.values())
 
     def turn(self, others: list[int], seconds: float) -> list[int]:
-        """Read and write what can be; which of the ``others`` have something to say."""
-        feeds = [self.child.stdin.fileno()] if self.child.stdin and not self.child.stdin.closed else []
-        ready, writable, _ = select.select([*self.open, *others], feeds, [], seconds)
-        for fd in self.open.intersection(ready):
-            self._read(fd)
-        if writable:
-            self._feed()
-        return [fd for fd in others if fd in ready]
-
-    def _read(self, fd: int) -> None:
-        try:
-            piece = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return
-        self.kept[fd] += piece
-        if not piece:
-            self.open.discard(fd)
+        """Read and write for so long, or until one of the ``others`` has something to say: which."""
+        until = time.monotonic() + seconds
+        while True:
+            feeds = [self.child.stdin.fileno()] if self.child.stdin and not self.child.stdin.closed else []
+            wait = max(until - time.monotonic(), 0)
+            ready, writable, _ = select.select([*self.open, *others], feeds, [], wait)
+            for fd in self.open.intersection(ready):
+                piece = os.read(fd, 1 << 16)
+                self.kept[fd] += piece
+                self.open -= {fd} if not piece else set()
+            if writable:
+                self._feed()
+            asked = [fd for fd in others if fd in ready]
+            if asked or self.full or not wait:
+                return asked
 
     def _feed(self) -> None:
         assert self.child.stdin
@@ -199,30 +218,24 @@ class Streams:
         return bytes([*self.kept.values()][1]).rstrip().rpartition(b"\n")[2]
 
 
-def followed(
-    job: Job, child: int, streams: Streams, started: float, before: int, wake: int
-) -> tuple[str, int | None, str]:
-    """Wait for the program's end, its time's end, a limit, or the end of who asked: (how, code, why)."""
-    limits, looked = job["limits"], started
-    while True:
-        asked = streams.turn([0, wake], TICK_S)
-        if wake in asked:
-            os.read(wake, 512)
-        for pid, status in reaped():
-            if pid == child:
-                code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-                return "signal" if os.WIFSIGNALED(status) else "exit", code, ""
-        if streams.full:
-            return "output", None, f"more than {streams.most} bytes"
-        if 0 in asked:  # nobody waits for an answer
-            return "harness", None, "the caller is gone"
-        now = time.monotonic()
-        if now - started >= limits["timeout_s"]:
-            return "timeout", None, f"still running after {limits['timeout_s']:g} s"
-        if now - looked >= TICK_S:
-            looked, found = now, crossed(job, before)
-            if found:
-                return found[0], 9 if found[0] == "signal" else None, found[1]
+def ended(child: int) -> End | None:
+    """How the program ended, if it did."""
+    for pid, status in reaped():
+        if pid == child and os.WIFSIGNALED(status):
+            return "signal", os.WTERMSIG(status), ""
+        if pid == child:
+            return "exit", os.WEXITSTATUS(status), ""
+    return None
+
+
+def passed(job: Job, streams: Streams, started: float, before: int) -> End | None:
+    """The limit that the program has passed, if it has."""
+    seconds = job["limits"]["timeout_s"]
+    if streams.full:
+        return "output", None, f"more than {streams.most} bytes"
+    if time.monotonic() - started >= seconds:
+        return "timeout", None, f"still running after {seconds:g} s"
+    return crossed(job, before)
 
 
 def reaped() -> Iterator[tuple[int, int]]:
@@ -240,7 +253,7 @@ def others() -> list[int]:
     if ALONE:
         return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
     parents = family()
-    found, ring = set(), {os.getpid()}
+    found, ring = set[int](), {os.getpid()}
     while ring:
         ring = {pid for pid, parent in parents.items() if parent in ring} - found
         found |= ring
@@ -272,27 +285,27 @@ def end_others() -> None:
         select.select([], [], [], 0.001)
 
 
-def crossed(job: Job, before: int) -> tuple[str, str] | None:
-    """The limit that was passed and how to say it; None while all is well."""
+def crossed(job: Job, before: int) -> End | None:
+    """The limit on processes, memory or files that was passed; None while all is well."""
     limits, pids, held = job["limits"], others(), 0
     if len(pids) > limits["processes"] + 2:
-        return "signal", f"more than {limits['processes']} processes"
+        return "signal", 9, f"more than {limits['processes']} processes"
     for pid in pids:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
             held += int(file.read().split()[1]) * PAGE
     if held > (limits["memory_mb"] << 20) * 1.1:
-        return "memory", f"more than {limits['memory_mb']} MB in all its processes"
+        return "memory", None, f"more than {limits['memory_mb']} MB in all its processes"
     memory = meminfo()
     if memory and memory["MemAvailable"] < memory["MemTotal"] * LEAST_FREE:
         own = held > limits["memory_mb"] << 19  # else it was not this program's doing
-        return "memory" if own else "harness", "this machine's memory ran out"
+        return "memory" if own else "harness", None, "this machine's memory ran out"
     if unseen() - before > limits["memory_mb"] + 2 * limits["disk_mb"] + BESIDE_MB << 20:
-        return "harness", "memory that no process shows ran up while it ran"
+        return "harness", None, "memory that no process shows ran up while it ran"
     if ALONE:
         for place in (job["box"], "/tmp", "/dev/shm"):
             room = os.statvfs(place)
             if room.f_files - room.f_ffree > limits["files"]:
-                return "output", f"more than {limits['files']} files"
+                return "output", None, f"more than {limits['files']} files"
     return None
 
 

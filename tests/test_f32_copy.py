@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workbook import formats, hardware, models
-from workbook.engines import float32
+from workbook.engines import requantize
 from workbook.errors import DamagedModel, OutOfMemory
 
 pytest.importorskip("llama_cpp")
@@ -41,7 +41,7 @@ def small(path: Path, kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationTyp
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_1", "Q5_0"])
 def test_the_copy_holds_the_same_weights_as_the_gguf_library_reads(cache: Path, tmp_path: Path, kind: str) -> None:
     source = small(tmp_path / "m.gguf", gguf.GGMLQuantizationType[kind])
-    copy = float32.f32_copy(source)
+    copy = requantize.f32_copy(source)
     assert copy.is_relative_to(cache)
     assert formats.inspect_gguf(copy).quant == "F32"
     copied = {t.name: t for t in gguf.GGUFReader(copy).tensors}
@@ -54,45 +54,45 @@ def test_the_copy_holds_the_same_weights_as_the_gguf_library_reads(cache: Path, 
 
 def test_it_is_made_once_and_again_when_the_file_changes_or_the_copy_is_damaged(cache: Path, tmp_path: Path) -> None:
     source = small(tmp_path / "m.gguf")
-    first = float32.f32_copy(source)
+    first = requantize.f32_copy(source)
     made = first.stat().st_mtime_ns
-    assert float32.f32_copy(source) == first
+    assert requantize.f32_copy(source) == first
     assert first.stat().st_mtime_ns == made
     first.write_bytes(first.read_bytes()[:-1000])
-    assert float32.f32_copy(source) == first
+    assert requantize.f32_copy(source) == first
     assert formats.inspect_gguf(first).n_params == formats.inspect_gguf(source).n_params
     small(source, gguf.GGMLQuantizationType.Q4_0)
-    assert float32.f32_copy(source) != first
+    assert requantize.f32_copy(source) != first
 
 
 def test_a_file_in_f32_is_its_own_copy(cache: Path, tmp_path: Path) -> None:
-    copy = float32.f32_copy(small(tmp_path / "m.gguf"))
-    assert float32.f32_copy(copy) == copy
+    copy = requantize.f32_copy(small(tmp_path / "m.gguf"))
+    assert requantize.f32_copy(copy) == copy
     assert len(list(copy.parent.iterdir())) == 1
 
 
 def test_no_room_is_one_line_before_any_work(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = small(tmp_path / "m.gguf")
-    monkeypatch.setattr(float32, "requantize", lambda *_: pytest.fail("it began to write"))
+    monkeypatch.setattr(requantize, "requantize", lambda *_: pytest.fail("it began to write"))
     tight = shutil.disk_usage(tmp_path)._replace(free=100_000)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: tight)
         with pytest.raises(OutOfMemory, match=r"in F32 takes 0\.0 GB, more than half of the .* on the disk"):
-            float32.f32_copy(source)
+            requantize.f32_copy(source)
     monkeypatch.setattr(hardware, "ram_available_bytes", lambda: 100_000)
     with pytest.raises(OutOfMemory, match="of memory that are free"):
-        float32.f32_copy(source)
+        requantize.f32_copy(source)
 
 
 def test_what_llama_cpp_refuses_leaves_nothing_behind(cache: Path, tmp_path: Path) -> None:
     source = small(tmp_path / "m.gguf", arch="nonsense")
     with pytest.raises(DamagedModel, match=r"cannot write m\.gguf as F32: .*nonsense"):
-        float32.f32_copy(source)
+        requantize.f32_copy(source)
     assert [file for file in cache.rglob("*") if file.is_file()] == []
     (tmp_path / "text.gguf").write_text("no model")
     with pytest.raises(DamagedModel):
-        float32.f32_copy(tmp_path / "text.gguf")
+        requantize.f32_copy(tmp_path / "text.gguf")
 
 
 def test_minilm_is_f32_already(cache: Path) -> None:
-    assert float32.f32_copy(models.minilm()).name == models.minilm().name
+    assert requantize.f32_copy(models.minilm()).name == models.minilm().name
