@@ -20,7 +20,8 @@ import pytest
 
 from programs.bench import cells
 from programs.bench.sampler import Sampler
-from programs.site import budgets, normalize
+from programs.site import cost as costs
+from programs.site import normalize
 from programs.site.execute import execute, reproducible
 from workbook import models, pages, paths
 from workbook.engines import llama
@@ -119,7 +120,7 @@ def test_start_in_a_third_of_a_second(command: list[str]) -> None:
 def test_pages_beside_what_is_recorded_of_them(page: pages.Page, tmp_path: Path) -> None:
     notebook = normalize.load(page.path.read_bytes(), page.link)
     cost = execute(notebook, page.path.parent, reproducible(tmp_path / "results", tmp_path / "ipython"))
-    said = f"page {page.number}: {cost.seconds:.1f} s (budget {budgets.RUN_ALL_S} s)"
+    said = f"page {page.number}: {cost.seconds:.1f} s (budget {costs.RUN_ALL_S} s)"
     if page.measured and page.measured.seconds:
         said += f", recorded {page.measured.seconds:g} s, ratio {cost.seconds / page.measured.seconds:.2f}"
     print("\n" + said)
