@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from programs.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Setup, Task
-from workbook.engines import Answer, Engine, Info, ModelEntry, Options, Piece
-from workbook.engines.types import Message
+from programs.bench.fields import MachineFacts, Outcome, Record, Repetition, Resources, Setup, TaskResult
+from workbook.engines import Answer, Engine, Info, Message, ModelEntry, Options, Piece
 
-_PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, Task)
+_PARTS = (Repetition, Setup, Outcome, Resources, MachineFacts, TaskResult)
 _GOOD: dict[str, Any] = {
     "run_id": "0123456789ab", "rep_index": 1, "is_warmup": False, "started_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     "method": "server-timings", "prompt_id": "chat-story", "engine": "ollama", "model_name": "smollm2:135m",

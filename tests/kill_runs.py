@@ -20,9 +20,9 @@ from typing import Any
 from bench_samples import Scripted
 
 from programs.bench import conduct, planned, plans, store
+from programs.bench.fields import Record
 from programs.bench.here import machine_facts
 from programs.bench.opening import Found
-from programs.bench.record import Record
 from programs.bench.recorder import Recorder
 
 PLAN = plans.Plan(name="killed", repetitions=6, models=[{"name": "a"}, {"name": "b"}], prompts=["chat-story"])

@@ -12,12 +12,12 @@ from bench_samples import Scripted
 
 from programs.bench import counts, energy, memory, noise, recorder
 from programs.bench.cells import Attempt
+from programs.bench.fields import Outcome, Resources, Setup
 from programs.bench.here import machine_facts
-from programs.bench.record import Outcome, Resources, Setup
 from programs.bench.sampler import Sampler
 from workbook import models
+from workbook.engines import Answer
 from workbook.engines.embedded import Embedded
-from workbook.engines.types import Answer
 
 S = 10**9
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from programs.bench import conduct, estimate, live, opening, planned, plans, prompts, recorder, store
+from programs.bench.fields import Record
 from programs.bench.here import machine_facts
 from programs.bench.opening import Found
-from programs.bench.record import Record
 from workbook import paths
 from workbook.errors import BadPlan, EngineTimeout, RunChanged, ServerNotFound, StreamBroken
 

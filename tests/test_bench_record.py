@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from bench_samples import sample
 from pydantic import ValidationError
 
 from programs.bench import store
-from programs.bench.record import Outcome, Record, Setup, rates
+from programs.bench.fields import Outcome, Record, rates
 from workbook import leaks, paths
 
 
@@ -106,58 +105,7 @@ def test_the_committed_set_is_whole_and_names_no_machine() -> None:
     assert list(leaks.find(text, leaks.everywhere() + leaks.this_machine())) == []
 
 
-def old_line(**changes: object) -> str:
-    """A line as version 1 wrote it, of the committed set, with ``changes``."""
-    path = sorted((paths.data() / "results" / "example").rglob("*.jsonl"))[0]
-    known = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-    assert known["schema_version"] == 1
-    return json.dumps(known | changes)
-
-
-def test_a_line_of_version_1_is_read_as_version_2() -> None:
-    old = json.loads(old_line())
-    record = Record.model_validate_json(old_line())
-    assert record.schema_version == 2
-    for name, value in old.items():
-        if name not in ("schema_version", "config_hash", "started_at", "isa_flags", "gpus", "server_pids"):
-            assert getattr(record, name) == value, name
-    assert record.seed == old["seed"] == 42
-    assert (record.warnings, record.cold, record.stream_ns, record.plan_hash) == ((), None, None, None)
-    assert Record.model_validate_json(record.line()) == record, "written again, it is version 2"
-    same = Record.model_validate_json(old_line(started_at="2026-01-02T03:04:05Z"))
-    assert same.config_hash == record.config_hash == record.hash()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"n_threads": 9}, {"seed": 43}, {"config_hash": "0" * 16}, {"tg_ts": 1.0}, {"surprise": 1}, {"temperature": True},
-        {"warnings": 3}, {"schema_version": True}, {"schema_version": "1"}, {"status": "timeout"}, {"n_gen": None},
-    ],
-)  # fmt: skip
-def test_a_line_of_version_1_that_was_edited_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        Record.model_validate_json(old_line(**changes))
-
-
-@pytest.mark.parametrize(
-    "line", ["", "[]", "1", "null", '{"schema_version":1}', "{" * 5000, "[" * 100_000, '{"schema_version":1e0}']
-)
-def test_what_is_no_record_of_any_version_is_refused(line: str) -> None:
+@pytest.mark.parametrize("line", ["", "[]", "1", "null", '{"schema_version":1}', "{" * 5000, "[" * 100_000])
+def test_what_is_no_record_is_refused(line: str) -> None:
     with pytest.raises(ValidationError):
         Record.model_validate_json(line)
-
-
-def test_the_prompts_of_old_and_new_records_agree_in_their_hash() -> None:
-    """A set-up that both versions can say has one name: what is new in version 2 is null in both."""
-    old = Record.model_validate_json(old_line())
-    setup = Setup(**{name: getattr(old, name) for name in Setup.model_fields})
-    assert setup.hash() == old.config_hash
-    assert setup.model_copy(update={"engine_build": "llama.cpp 1"}).hash() != old.config_hash
-
-
-def test_the_frozen_lines_of_version_1_are_read() -> None:
-    path = Path(__file__).parent / "fixtures" / "records" / "v1.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert {json.loads(line)["schema_version"] for line in lines} == {1}
-    assert all(Record.model_validate_json(line).schema_version == 2 for line in lines)

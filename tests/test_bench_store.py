@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from bench_samples import sample
 
-from programs.bench import marks, store
+from programs.bench import store
+from workbook.errors import BadOption
 
 
 def write(path: Path, n: int = 3) -> bytes:
@@ -103,36 +106,74 @@ def test_a_repetition_copied_into_two_files_counts_once(tmp_path: Path) -> None:
     assert [(p.file, p.line) for p in loaded.problems] == [("b.jsonl", 1)]
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_frozen_lines_of_every_version_are_read(version: int) -> None:
-    """The files in fixtures/records never change: what was recorded with an earlier workbook is read by every later one."""
-    path = Path(__file__).parent / "fixtures" / "records" / f"v{version}.jsonl"
+def test_frozen_lines_are_read() -> None:
+    """The file never changes: what an earlier workbook recorded in this version of the format is read by a later one."""
+    path = Path(__file__).parent / "fixtures" / "records" / "v2.jsonl"
     written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     loaded = store.read(path)
     assert (len(loaded.records), loaded.problems) == (len(written), ())
-    assert {row["schema_version"] for row in written} == {version}
+    assert {row["schema_version"] for row in written} == {2}
     for record, row in zip(loaded.records, written, strict=True):
         again = json.loads(record.line())
         kept = {name: value for name, value in row.items() if name not in ("schema_version", "config_hash")}
         assert {name: again[name] for name in kept} == kept
 
 
-def test_what_was_dropped_and_links_are_not_read(tmp_path: Path) -> None:
+def test_what_was_moved_aside_or_is_hidden_is_not_read(tmp_path: Path) -> None:
     write(tmp_path / "one" / "a.jsonl")
     write(tmp_path / "dropped" / "one" / "b.jsonl")
     write(tmp_path / "one" / "dropped" / "c.jsonl", 1)
     write(tmp_path / ".hidden" / "d.jsonl")
-    assert [path.name for path in store.files(tmp_path).paths] == ["a.jsonl", "c.jsonl"]
+    assert [path.name for path in store.files(tmp_path)[0]] == ["a.jsonl", "c.jsonl"]
 
 
-def test_runs_marked_invalid_stay_and_do_not_count(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_links_to_folders_are_named_and_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.jsonl")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "elsewhere")
+    assert [str(problem) for problem in store.load(tmp_path / "mine").problems] == ["link: a link: not followed"]
+
+
+def test_a_folder_that_is_a_file_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "open" / "a.jsonl")
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(BadOption, match="is a file"):
+        store.load(tmp_path / "open" / "a.jsonl")
+    monkeypatch.setattr(os, "access", lambda path, right: path.name != "closed")  # root may read everything
+    loaded = store.load(tmp_path)
+    assert (len(loaded.records), [str(problem) for problem in loaded.problems]) == (
+        3,
+        ["closed: cannot be read (Permission denied)"],
+    )
+    with pytest.raises(BadOption, match="cannot be read"):
+        store.load(tmp_path / "closed")
+
+
+def test_runs_marked_invalid_stay_with_the_reason_and_the_last_mark_counts(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl")
     store.append(tmp_path / "b.jsonl", sample(run_id="f" * 12))
-    marks.add(tmp_path / "b.jsonl", "f" * 12, "slept")
+    store.mark("ff", "slept", folder=tmp_path)
     loaded = store.load(tmp_path)
-    assert (len(loaded.records), len(loaded.valid), loaded.invalid) == (4, 3, {"f" * 12: "slept"})
-    marks.beside(tmp_path / "b.jsonl").write_bytes(b'{"run_id": 1}\n')
-    assert [problem.message for problem in store.load(tmp_path).problems] == ["not a mark: skipped"]
+    assert (len(loaded.records), loaded.invalid) == (4, {"f" * 12: "slept"})
+    store.mark("ff", "it did not", invalid=False, folder=tmp_path)
+    assert store.load(tmp_path).invalid == {}
+    store.append_line(tmp_path / "b.marks", b'{"run_id": 1}')
+    assert [problem.message.split(":")[0] for problem in store.load(tmp_path).problems] == ["not a mark"]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["", "a disk without links"])
+def test_a_new_file_appears_whole_and_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    assert store.create(tmp_path / "x" / "a", b"one")
+    assert not store.create(tmp_path / "x" / "a", b"two")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()} == {"a": b"one"}
 
 
 def test_one_repetition_index_of_two_set_ups_is_two_repetitions(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from programs.site import build as site
 from programs.site import check, refresh, run
 from workbook import models, pages, paths
 from workbook.errors import NoModel
-from workbook.stores import LocalModel, Skipped
+from workbook.stores import LocalModel, SkippedFile
 
 HEAVY = {"llama_cpp", "numpy", "pandas", "matplotlib", "pydantic", "nbformat", "nbclient", "jupyter_client", "IPython",
          "ollama", "openai", "httpx", "psutil", "yaml", "gguf", "sphinx", "ipywidgets", "papermill", "rich"}  # fmt: skip
@@ -81,7 +81,7 @@ def test_models_are_listed(monkeypatch, tmp_path):
         LocalModel("odd", tmp_path, "x", 1, "y", None, 1),
     ]
     monkeypatch.setattr(models, "local_ggufs", lambda: found)
-    monkeypatch.setattr(models, "skipped_ggufs", lambda: [Skipped("bad", "x", "it is cut")])
+    monkeypatch.setattr(models, "skipped_ggufs", lambda: [SkippedFile("bad", "x", "it is cut")])
     lines = call("models").stdout.splitlines()
     assert lines == ["   0.10 GB  Q4_1      small", "   0.00 GB  ?         odd", "  left out  bad: it is cut"]
     monkeypatch.setattr(models, "local_ggufs", list)

@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 
 from workbook import doctor, gpus, hardware, models, paths
-from workbook.doctor import engines, machine
-from workbook.doctor.report import Check, Report
+from workbook.doctor import Check, Diagnosis, checks
 from workbook.errors import DamagedModel
 
 GOOD = hardware.Machine(
@@ -39,19 +38,19 @@ def _no_engine_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Report]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Diagnosis]:
     """The rows about a machine that differs from a good one in the given facts."""
 
-    def made(**facts: object) -> Report:
+    def made(**facts: object) -> Diagnosis:
         monkeypatch.setattr(hardware, "machine", lambda: dataclasses.replace(GOOD, **facts))
         monkeypatch.setattr(hardware, "other_load_share_pct", lambda: 0.0)
-        return Report(tuple(machine.checks()))
+        return Diagnosis(tuple(checks.of_machine()))
 
     return made
 
 
 @pytest.fixture(scope="module")
-def here() -> Report:
+def here() -> Diagnosis:
     before = os.environ.get("OLLAMA_HOST")
     os.environ["OLLAMA_HOST"] = REFUSED
     try:
@@ -63,7 +62,7 @@ def here() -> Report:
 # --- The table
 
 
-def test_a_good_machine_has_no_advice(rows: Callable[..., Report]) -> None:
+def test_a_good_machine_has_no_advice(rows: Callable[..., Diagnosis]) -> None:
     report = rows()
     assert {c.status for c in report.checks} == {"OK"}
     assert not report.failed
@@ -85,7 +84,7 @@ def test_a_good_machine_has_no_advice(rows: Callable[..., Report]) -> None:
         ({"on_battery": True}, "Power", "warn", "Plug"),
     ],
 )
-def test_what_is_wrong_shows(rows: Callable[..., Report], facts: dict, row: str, status: str, says: str) -> None:
+def test_what_is_wrong_shows(rows: Callable[..., Diagnosis], facts: dict, row: str, status: str, says: str) -> None:
     report = rows(**facts)
     assert report[row].status == status
     assert says in report[row].advice
@@ -93,18 +92,18 @@ def test_what_is_wrong_shows(rows: Callable[..., Report], facts: dict, row: str,
     assert report.failed is (status == "fail")
 
 
-def test_what_is_unknown_is_not_called_wrong_nor_zero(rows: Callable[..., Report]) -> None:
+def test_what_is_unknown_is_not_called_wrong_nor_zero(rows: Callable[..., Diagnosis]) -> None:
     report = rows(cpu_model=None, sockets=None, cores=None, threads=None, threads_usable=None, on_battery=None)
     assert {c.status for c in report.checks} == {"OK"}
     assert "None" not in str(report)
     assert "0 cores" not in str(report)
 
 
-def test_arm_is_not_blamed_for_having_no_avx2(rows: Callable[..., Report]) -> None:
+def test_arm_is_not_blamed_for_having_no_avx2(rows: Callable[..., Diagnosis]) -> None:
     assert rows(arch="arm64", isa_flags=("neon", "dotprod"))["Instruction set"].status == "OK"
 
 
-def test_cards_and_limits_are_told(rows: Callable[..., Report]) -> None:
+def test_cards_and_limits_are_told(rows: Callable[..., Diagnosis]) -> None:
     cards = (gpus.Gpu("RTX", 12 * 10**9, 11 * 10**9, "550.1"), gpus.Gpu("Shared", unified=True))
     report = rows(gpus=cards, ram_limit_bytes=4 * 10**9, cores=8, threads_usable=8)
     assert report["Graphics card"].value == "RTX, 12.0 GB (11.0 GB free), driver 550.1; Shared, shares the memory above"
@@ -112,16 +111,16 @@ def test_cards_and_limits_are_told(rows: Callable[..., Report]) -> None:
 
 
 def test_a_busy_machine_and_an_old_python_and_missing_packages_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine._load(30.0).status == "warn"
+    assert checks._load(30.0).status == "warn"
     version = namedtuple("version", "major minor micro")(3, 10, 1)
     monkeypatch.setattr(sys, "version_info", version)
-    assert machine._python() == Check("Python", "3.10.1", "fail", "The workbook needs 3.11 to 3.13.")
+    assert checks._python() == Check("Python", "3.10.1", "fail", "The workbook needs 3.11 to 3.13.")
     monkeypatch.setattr(
         metadata,
         "requires",
         lambda name: ["numpy>=1.26", "no-such_package[x]>=2; python_version>'3'", "other; extra == 'site'"],
     )
-    assert machine._packages() == Check("Packages", "not installed: no-such_package", "fail", "Run: make lab")
+    assert checks._packages() == Check("Packages", "not installed: no-such_package", "fail", "Run: make lab")
 
 
 def test_a_row_that_is_not_ok_must_advise() -> None:
@@ -129,7 +128,7 @@ def test_a_row_that_is_not_ok_must_advise() -> None:
         Check("Disk", "full", "fail")
 
 
-def test_html_holds_every_cell_and_escapes_them(rows: Callable[..., Report]) -> None:
+def test_html_holds_every_cell_and_escapes_them(rows: Callable[..., Diagnosis]) -> None:
     report = rows(cpu_model="<script>alert(1)</script> & co", gpus=None)
     shown = report._repr_html_()
     assert "<script>" not in shown
@@ -145,7 +144,7 @@ def test_html_holds_every_cell_and_escapes_them(rows: Callable[..., Report]) -> 
 # --- This machine
 
 
-def test_this_machine_runs_the_workbook(here: Report) -> None:
+def test_this_machine_runs_the_workbook(here: Diagnosis) -> None:
     """The rest of the tests needs what the doctor checks: it must find nothing to mend."""
     assert not here.failed, str(here)
     assert here["Packaged model"].status == "OK"
@@ -153,7 +152,7 @@ def test_this_machine_runs_the_workbook(here: Report) -> None:
     assert here["Ollama"].value == "does not answer at 127.0.0.1:9: not needed"
 
 
-def test_nothing_shown_names_this_machine(here: Report) -> None:
+def test_nothing_shown_names_this_machine(here: Diagnosis) -> None:
     shown = str(here) + here._repr_html_() + doctor.versions("numpy", "llama_cpp")
     for secret in (socket.gethostname(), str(Path.home()), str(paths.root()), str(paths.cache()), getpass.getuser()):
         assert not re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", shown), secret
@@ -162,7 +161,7 @@ def test_nothing_shown_names_this_machine(here: Report) -> None:
 
 def test_another_hosts_name_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://secret-host.invalid:1")
-    check = engines._ollama()
+    check = checks._ollama()
     assert "secret-host" not in check.value + check.advice
     assert "OLLAMA_HOST" in check.value
 
@@ -175,7 +174,7 @@ def test_versions_are_those_installed() -> None:
 
 def test_the_exit_code_says_whether_it_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     for status, code in (("OK", 0), ("warn", 0), ("fail", 1)):
-        monkeypatch.setattr(doctor, "examine", lambda status=status: [Check("Disk", "x", status, "y")])
+        monkeypatch.setattr(doctor, "table", lambda status=status: Diagnosis((Check("Disk", "x", status, "y"),)))
         assert doctor.main() == code
         assert "Disk" in capsys.readouterr().out
 
@@ -184,8 +183,8 @@ def test_the_exit_code_says_whether_it_runs(monkeypatch: pytest.MonkeyPatch, cap
 
 
 def trial(monkeypatch: pytest.MonkeyPatch, code: str) -> Check:
-    monkeypatch.setattr(engines, "_TRIAL", code)
-    return engines._llama_cpp(Check("Packaged model", "x"))
+    monkeypatch.setattr(checks, "_TRIAL", code)
+    return checks._llama_cpp(Check("Packaged model", "x"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -204,19 +203,19 @@ def test_a_trial_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch, code:
 
 
 def test_a_trial_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_TRIAL_S", 0.5)
+    monkeypatch.setattr(checks, "_TRIAL_S", 0.5)
     assert "does not compute" in trial(monkeypatch, "import time; time.sleep(60)").value
 
 
 def test_a_build_without_this_processors_instructions_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "isa_flags", lambda: ("avx", "avx2", "fma", "f16c", "avx512f"))
-    slow = engines._judged("v", {"system_info": "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 0 | LLAMAFILE = 1 | "})
+    slow = checks._built_for("v", {"system_info": "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 0 | LLAMAFILE = 1 | "})
     assert slow.status == "warn"
     assert "AVX2, F16C, FMA" in slow.advice.replace("F16C, FMA, AVX2", "AVX2, F16C, FMA")
     assert "SOURCE_DATE_EPOCH" not in slow.advice
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-    assert "SOURCE_DATE_EPOCH is set" in engines._judged("v", {"system_info": "CPU : SSE3 = 1 |"}).advice
-    full = engines._judged("v", {"system_info": "CPU : AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | "})
+    assert "SOURCE_DATE_EPOCH is set" in checks._built_for("v", {"system_info": "CPU : SSE3 = 1 |"}).advice
+    full = checks._built_for("v", {"system_info": "CPU : AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | "})
     assert full == Check("llama.cpp", "v, built for AVX, AVX2, F16C, FMA, processor only")
 
 
@@ -225,10 +224,10 @@ def test_a_damaged_model_is_told_and_llama_cpp_not_tried_on_it(monkeypatch: pyte
         raise DamagedModel("it is not the file it should be. Install it again.")
 
     monkeypatch.setattr(models, "packaged", damaged)
-    model = engines._packaged()
+    model = checks._packaged()
     assert (model.status, model.advice) == ("warn", "it is not the file it should be. Install it again.")
-    assert engines._llama_cpp(model).advice == "Mend the packaged model first."
-    assert engines._engine(llama_cpp_works=True).status == "fail"
+    assert checks._llama_cpp(model).advice == "Fix the packaged model first."
+    assert checks._engine(llama_cpp_works=True).status == "fail"
 
 
 LIGHT = """
@@ -294,17 +293,17 @@ SHOW = {"capabilities": ["completion"], "details": {}, "model_info": {"general.p
 
 def test_an_ollama_with_a_model_is_named_with_it(ollama: dict[str, object]) -> None:
     ollama |= {"/api/tags": MISTRAL, "/api/version": {"version": "0.32.15"}, "/api/show": SHOW}
-    assert engines._ollama() == Check("Ollama", "version 0.32.15, 1 model: mistral:latest")
-    assert engines._engine(llama_cpp_works=False).value.startswith("ollama 0.32.15: mistral:latest, Q4_K_M")
+    assert checks._ollama() == Check("Ollama", "version 0.32.15, 1 model: mistral:latest")
+    assert checks._engine(llama_cpp_works=False).value.startswith("ollama 0.32.15: mistral:latest, Q4_K_M")
 
 
 def test_an_ollama_without_a_model_says_how_to_get_one(ollama: dict[str, object]) -> None:
     ollama |= {"/api/tags": {"models": []}, "/api/version": {"version": "0.32.15"}}
-    check = engines._ollama()
+    check = checks._ollama()
     assert check.status == "warn"
     assert "ollama pull" in check.advice
 
 
 def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://[bad")
-    assert "OLLAMA_HOST is not an address" in engines._ollama().advice
+    assert "OLLAMA_HOST is not an address" in checks._ollama().advice

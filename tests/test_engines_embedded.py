@@ -9,9 +9,8 @@ import pytest
 from llama_cpp import Llama
 
 from workbook import models
-from workbook.engines import llama
+from workbook.engines import Options, llama
 from workbook.engines.embedded import Embedded
-from workbook.engines.types import Options
 from workbook.errors import (
     BadOption,
     ContextOverflow,

@@ -5,8 +5,8 @@ import random
 import pytest
 from pydantic import BaseModel
 
-from workbook.engines.text import Pieces
-from workbook.engines.types import Answer, Options, Piece, Stream
+from workbook.engines import Answer, Options, Piece, Stream
+from workbook.engines.pieces import Pieces
 from workbook.errors import BadOption, NotJSON, NotToSchema
 
 

@@ -23,9 +23,10 @@ import pytest
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from workbook import facts, ggufs, models
+from workbook import facts, formats, models
 from workbook.errors import DamagedModel
-from workbook.formats import types
+from workbook.formats import file_info
+from workbook.formats.gguf import GGML_TYPES, REMOVED_TYPES
 
 ARCH, F32, Q4_1, Q8_0 = samples.ARCH, samples.F32, samples.Q4_1, samples.Q8_0
 FOUND = Path(__file__).parent / "fixtures" / "formats"
@@ -78,7 +79,7 @@ def test_a_big_endian_file_is_described_but_not_offered_to_llama_cpp(made: Any) 
     path = made(samples.ordinary(">"))
     assert models.inspect(path).byte_order == "big"
     with pytest.raises(DamagedModel, match="big-endian"):
-        ggufs.header(path)
+        formats.inspect_gguf(path)
 
 
 def test_a_real_safetensors_file_agrees_with_the_library() -> None:
@@ -107,11 +108,11 @@ def test_what_the_safetensors_library_writes_is_read(dtype: str, made: Any) -> N
 
 def test_the_types_are_those_of_the_library() -> None:
     sizes = {int(kind): (kind.name, *size) for kind, size in gguf.GGML_QUANT_SIZES.items()}
-    ours = {kind: size for kind, size in types.GGML_TYPES.items() if kind in sizes}
+    ours = {kind: size for kind, size in GGML_TYPES.items() if kind in sizes}
     sizes[9] = ("Q8_1", 32, 36)  # gguf 0.19 says 40; ggml itself says 36, below
     assert ours == sizes
     names = {int(kind): kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in gguf.LlamaFileType}
-    assert dict(types.FILE_TYPES) == {kind: name for kind, name in names.items() if kind != 1024}
+    assert dict(file_info.FILE_TYPES) == {kind: name for kind, name in names.items() if kind != 1024}
 
 
 def ggml() -> ctypes.CDLL:
@@ -124,10 +125,10 @@ def test_the_types_are_those_of_ggml() -> None:
     library.ggml_type_name.restype = ctypes.c_char_p
     library.ggml_type_size.restype = ctypes.c_size_t
     library.ggml_blck_size.restype = ctypes.c_int64
-    for kind, (name, block, size) in types.GGML_TYPES.items():
+    for kind, (name, block, size) in GGML_TYPES.items():
         assert library.ggml_type_name(kind).decode().upper() == name
         assert (library.ggml_blck_size(kind), library.ggml_type_size(kind)) == (block, size), name
-    assert all(library.ggml_type_size(kind) == 0 for kind in types.REMOVED_TYPES)
+    assert all(library.ggml_type_size(kind) == 0 for kind in REMOVED_TYPES)
 
 
 def test_a_file_in_two_parts(tmp_path: Path) -> None:
@@ -427,7 +428,7 @@ def test_ggml_accepts_what_inspect_accepts(tmp_path: Path) -> None:
 
 
 def test_the_types_are_those_of_the_table_that_page_15_teaches_from() -> None:
-    known = {name: (block, size) for name, block, size in types.GGML_TYPES.values()}
+    known = {name: (block, size) for name, block, size in GGML_TYPES.values()}
     for row in facts.table("quantization_types").itertuples():
         if row.name in known:
             assert known[row.name] == (row.block_weights, row.block_bytes), row.name

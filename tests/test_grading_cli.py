@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from programs import cli
-from programs.judge import sandbox
+from programs.judge import box
 
-STRONG = next((one.name for one in sandbox.tiers() if one.available and not one.weak), None)
+STRONG = next((one.name for one in box.tiers() if one.available and not one.weak), None)
 contained = pytest.mark.skipif(STRONG is None, reason="no tier of the sandbox is strong enough here")
 ADD = "def add(a, b):\n    return a + b\n"
 

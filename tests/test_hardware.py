@@ -6,15 +6,17 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
+import pynvml
 import pytest
 
 from workbook import cgroups, gpus, hardware
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the oracle is Linux's")
-posix = pytest.mark.skipif(os.name != "posix", reason="the fake command is a shell script")
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +123,11 @@ GROUPS = {
             "sys/fs/cgroup/user/me/memory.max": "max\n",
             "sys/fs/cgroup/user/me/cpu.max": "150000 100000\n",
         },
-        cgroups.Limits(4_000_000_000, 1_500_000_000, 1.5),
+        cgroups.ContainerLimits(4_000_000_000, 1_500_000_000, 1.5),
     ),
     "version 2, no limit": (
         {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/cpu.max": "max 100000\n"},
-        cgroups.Limits(),
+        cgroups.ContainerLimits(),
     ),
     "version 1 in a container: the path is the host's": (
         {
@@ -135,7 +137,7 @@ GROUPS = {
             "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "50000\n",
             "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
         },
-        cgroups.Limits(2_147_483_648, 2_000_000_000, 0.5),
+        cgroups.ContainerLimits(2_147_483_648, 2_000_000_000, 0.5),
     ),
     "version 1, no limit": (
         {
@@ -144,7 +146,7 @@ GROUPS = {
             "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
             "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
         },
-        cgroups.Limits(),
+        cgroups.ContainerLimits(),
     ),
     "nonsense": (
         {
@@ -152,9 +154,9 @@ GROUPS = {
             "sys/fs/cgroup/memory.max": "lots\n",
             "sys/fs/cgroup/cpu.max": "10 0\n",
         },
-        cgroups.Limits(),
+        cgroups.ContainerLimits(),
     ),
-    "none": ({}, cgroups.Limits()),
+    "none": ({}, cgroups.ContainerLimits()),
 }
 
 
@@ -175,65 +177,45 @@ def test_a_container_limit_caps_what_the_machine_offers(tmp_path: Path) -> None:
     assert seen.cores_usable == 1
 
 
-@pytest.fixture
-def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Puts an nvidia-smi on the path that runs the given shell lines."""
+class FakeDriver:
+    """NVIDIA's management library, with the given memory (total, free) of each card; None: it shares the RAM."""
 
-    def put(lines: str) -> None:
-        command = tmp_path / "nvidia-smi"
-        command.write_text("#!/bin/sh\n" + lines + "\n")
-        command.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    def __init__(self, patch: pytest.MonkeyPatch, *cards: tuple[int, int] | None, refuses: str | None = None) -> None:
+        self.cards, self.refuses = cards, refuses
+        for name in ("nvmlInit", "nvmlShutdown", "nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex",
+                     "nvmlDeviceGetName", "nvmlSystemGetDriverVersion", "nvmlDeviceGetMemoryInfo"):  # fmt: skip
+            patch.setattr(pynvml, name, partial(self.answer, name))
 
-    return put
-
-
-@posix
-def test_two_cards_are_read(nvidia, tmp_path: Path) -> None:
-    nvidia(
-        'case "$1" in --query-gpu=name,memory.total,memory.free,driver_version) ;; *) exit 3;; esac\n'
-        'echo "NVIDIA GeForce RTX 4070, 12282, 11000, 550.54.14"; echo "NVIDIA H200, 143771, 143000, 550.54.14"'
-    )
-    first, second = gpus.gpus(root=tmp_path) or ()
-    assert first == gpus.Gpu("NVIDIA GeForce RTX 4070", 12282 * 2**20, 11000 * 2**20, "550.54.14")
-    assert second.vram_total_bytes == 143771 * 2**20
+    def answer(self, name: str, card: int = 0) -> object:
+        if name == self.refuses:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+        if name == "nvmlDeviceGetMemoryInfo":
+            if self.cards[card] is None:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+            return SimpleNamespace(total=self.cards[card][0], free=self.cards[card][1])
+        return {"nvmlDeviceGetCount": len(self.cards), "nvmlDeviceGetHandleByIndex": card,
+                "nvmlDeviceGetName": f"Card {card}", "nvmlSystemGetDriverVersion": "550.54"}.get(name)  # fmt: skip
 
 
-@posix
-def test_a_card_that_shares_the_ram_has_no_memory_of_its_own(nvidia, tmp_path: Path) -> None:
-    nvidia('echo "NVIDIA GB10, [N/A], [N/A], 580.95.05"')
-    assert gpus.gpus(root=tmp_path) == (gpus.Gpu("NVIDIA GB10", driver="580.95.05", unified=True),)
-
-
-@posix
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "exit 9",
-        'echo "NVIDIA-SMI has failed because"',
-        "printf 'X,\\377,[,\\001\\n'",
-        "echo 'a,b'",
-        "echo 'a, b, c, d'",
-        "kill -9 $$",
-    ],
-)
-def test_a_driver_that_answers_nonsense_is_unknown_not_absent(nvidia, tmp_path: Path, lines: str) -> None:
-    nvidia(lines)
-    assert gpus.gpus(root=tmp_path) is None
-
-
-@posix
-def test_no_card_is_not_an_unknown_one(nvidia, tmp_path: Path) -> None:
-    nvidia('echo "No devices were found"')
+def test_cards_are_read_as_the_driver_tells_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    FakeDriver(monkeypatch, (12 * 2**30, 11 * 2**30), None)
+    shared = gpus.Gpu("Card 1", driver="550.54", unified=True)
+    assert gpus.gpus(root=tmp_path) == (gpus.Gpu("Card 0", 12 * 2**30, 11 * 2**30, "550.54"), shared)
+    FakeDriver(monkeypatch)
     assert gpus.gpus(root=tmp_path) == ()
 
 
-@posix
-def test_a_driver_that_hangs_costs_no_more_than_the_limit(nvidia, tmp_path: Path) -> None:
-    nvidia("sleep 60 & sleep 60")
-    start = time.monotonic()
-    assert gpus.gpus(root=tmp_path, timeout_s=0.5) is None
-    assert time.monotonic() - start < 5
+@pytest.mark.parametrize("call", ["nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"])
+def test_a_driver_that_does_not_answer_is_unknown_not_absent(monkeypatch, tmp_path: Path, call: str) -> None:
+    FakeDriver(monkeypatch, (1, 1), refuses=call)
+    assert gpus.gpus(root=tmp_path) is None
+
+
+def test_no_driver_is_no_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        pynvml, "_LoadNvmlLibrary", lambda: pynvml._nvmlCheckReturn(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    )
+    assert gpus.gpus(root=tmp_path) == ()
 
 
 def test_amd_cards_are_read_from_sysfs(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from workbook import names, paths
 from workbook.errors import WorkbookError
-from workbook.names import BadName, ModelName, parse, reading, record, words
+from workbook.names import BadName, ModelName, parse, vocabulary
 
 REFERENCE = paths.data() / "reference"
 
@@ -194,7 +194,7 @@ def test_the_record_is_frozen_and_words_are_single():
 
 
 def test_nothing_but_the_standard_library():
-    for module in (names, reading, record, words):
+    for module in (names, vocabulary):
         tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             found = [a.name for a in node.names] if isinstance(node, ast.Import) else []

@@ -8,7 +8,7 @@ from page_samples import MEASURED, sample, store
 
 from programs.site import cost, execute, normalize
 from workbook import hardware, pages
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.errors import BadPage
 
 

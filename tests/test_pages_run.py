@@ -1,5 +1,6 @@
 """The whole workbook: pages in order, a failing one among them, a light set-up, Ctrl-C and kill."""
 
+import asyncio
 import datetime
 import os
 import signal
@@ -16,7 +17,7 @@ from test_pages_site import folders
 from programs.site import build as site
 from programs.site import cost, execute, normalize, run
 from workbook import pages
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.errors import PageStopped, SiteFailed
 from workbook.pages import Measured
 
@@ -155,6 +156,28 @@ try:
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_is_heard_where_python_drops_an_exception(tmp_path, monkeypatch):
+    """In a ``__del__``, as when a socket of ZeroMQ goes or a weak set forgets a task."""
+
+    class Late:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    async def press(pid, seen):
+        while not (tmp_path / "started").exists():
+            await asyncio.sleep(0.02)
+        Late()
+
+    monkeypatch.setattr(execute, "_watch", press)
+    notebook = sample()
+    notebook.cells[4].source = "from pathlib import Path\nPath('started').touch()\ntime.sleep(60)"
+    with pytest.raises(KeyboardInterrupt):
+        execute.execute(notebook, tmp_path, os.environ)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert psutil.Process().children() == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -18,8 +18,8 @@ SMALL = "\nrepetitions, prompt_tokens, gen_tokens = 1, 16, 4\n"
 STUB = """
 import workbook.engines
 from workbook import models
-from workbook.engines.base import Engine
-from workbook.engines.types import Answer, Info, Piece
+from workbook.engines import Engine
+from workbook.engines import Answer, Info, Piece
 
 
 class Stub(Engine):

@@ -16,8 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from workbook import models, paths
-from workbook.engines import llama
-from workbook.engines.types import Options
+from workbook.engines import Options, llama
 
 pytest.importorskip("llama_cpp")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import IO, Literal
+from typing import Literal
 
+from workbook import paths
 from workbook.engines.addresses import is_loopback, shown
 from workbook.engines.ollama import address
 from workbook.errors import ServerNotFound
@@ -54,9 +56,10 @@ def start(quiet: bool = False, stand_in: bool = False) -> Endpoint:
     """
     found, why_not = (None, "it was asked for") if stand_in else _answering()
     if found is None:
-        if _child().poll() is not None:
+        if _child().process.poll() is not None:
             _child.cache_clear()
-        found = Endpoint(_child().url, "stand-in", f"{_child().url}: workbook serve, a stand-in for Ollama ({why_not})")
+        url = _child().url
+        found = Endpoint(url, "stand-in", f"{url}: workbook serve, a stand-in for Ollama ({why_not})")
     if not quiet:
         print(found)
     return found
@@ -100,13 +103,13 @@ def _answering() -> tuple[Endpoint | None, str]:
     return Endpoint(url, "ollama", f"{where}: Ollama (it answers)"), ""
 
 
-class _Stand:
+class _StandIn:
     """A ``workbook serve`` of this process. It reads its standard input, and ends when that closes."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "programs.serve", "--port", "0", "--with-parent"]
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "programs.serve", "--port", "0", "--with-parent"],
+            env=paths.environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,7 +120,7 @@ class _Stand:
         )
         self.said: deque[str] = deque(maxlen=20)
         self._up, self.url = threading.Event(), ""
-        threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
         atexit.register(self.end)
         self._up.wait(_START_S)
         if not self.url:
@@ -127,17 +130,13 @@ class _Stand:
                 " Try it in a terminal: workbook serve"
             )
 
-    def _listen(self, lines: IO[str] | None) -> None:
-        for line in lines or ():
+    def _listen(self) -> None:
+        for line in self.process.stdout or ():
             self.said.append(line.strip())
             if not self.url and (found := re.search(r"http://127\.0\.0\.1:\d+", line)):
                 self.url = found[0]
                 self._up.set()
         self._up.set()
-
-    def poll(self) -> int | None:
-        """Its exit code, or None while it runs."""
-        return self.process.poll()
 
     def end(self) -> None:
         """Ask it to end; after a time limit, end it."""
@@ -153,5 +152,5 @@ class _Stand:
 
 
 @cache
-def _child() -> _Stand:
-    return _Stand()
+def _child() -> _StandIn:
+    return _StandIn()

@@ -90,6 +90,10 @@ class VoilaMissing(WorkbookError):
     """Voilà is not installed."""
 
 
+class BadName(WorkbookError):
+    """The text is no model's name: it holds other signs, names nothing, or says two things at once."""
+
+
 class BadExercise(WorkbookError):
     """There is no exercise of that number, or the file that holds it is wrong."""
 
@@ -143,7 +147,3 @@ class NoSandbox(WorkbookError):
 
 class BadTask(WorkbookError):
     """There is no such graded task, or the file that holds it is wrong."""
-
-
-class NotTrusted(WorkbookError):
-    """The grader misjudged a program whose level is known: it grades nothing until that is put right."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 
 from workbook import cgroups, paths
-from workbook.gpus import Gpu, ask, gpus
+from workbook.cgroups import read
+from workbook.gpus import Gpu, gpus
 
 # What llama.cpp has code for (ggml/src/ggml-cpu/CMakeLists.txt), under the Linux kernel's names;
 # ARM's "advanced SIMD" goes by the names that llama.cpp and most people use.
@@ -58,18 +59,13 @@ class Machine:
     @property
     def cores_usable(self) -> int:
         """Physical cores that this process can keep busy: the engine's number of threads."""
-        known = [n for n in (self.cores or self.threads, self.threads_usable) if n]
-        if self.cpu_quota:
-            known.append(max(1, int(self.cpu_quota)))
-        return min(known, default=1)
+        return _usable(self.cores or self.threads, self.threads_usable, self.cpu_quota)
 
 
 def machine(root: Path = Path("/")) -> Machine:
-    """Look at this machine; a second or two where nvidia-smi is slow. Linux's files are read below ``root``."""
-    memory, limits, cpu = psutil.virtual_memory(), cgroups.limits(root), cpu_model(root)
-    limit = limits.ram_limit_bytes
-    capped = limit is not None and limit < memory.total
-    left = limits.ram_left_bytes
+    """Look at this machine; Linux's files are read below ``root``."""
+    limits, cpu = cgroups.limits(root), cpu_model(root)
+    total, limit = psutil.virtual_memory().total, limits.ram_limit_bytes
     return Machine(
         arch=platform.machine(),
         cpu_model=cpu,
@@ -79,9 +75,9 @@ def machine(root: Path = Path("/")) -> Machine:
         threads=psutil.cpu_count(),
         threads_usable=_threads_usable(),
         cpu_quota=limits.cpus,
-        ram_total_bytes=memory.total,
-        ram_available_bytes=min(memory.available, left) if capped and left is not None else memory.available,
-        ram_limit_bytes=limit if capped else None,
+        ram_total_bytes=total,
+        ram_available_bytes=ram_available_bytes(root),
+        ram_limit_bytes=limit if limit is not None and limit < total else None,
         gpus=gpus(cpu, root),
         disk_free_bytes=shutil.disk_usage(paths.root()).free,
         os=_os(),
@@ -90,6 +86,21 @@ def machine(root: Path = Path("/")) -> Machine:
         virtualised=_virtualised(root),
         on_battery=_on_battery(),
     )
+
+
+def ram_available_bytes(root: Path = Path("/")) -> int:
+    """Memory that this process can still get, its container's limit respected."""
+    available, left = psutil.virtual_memory().available, cgroups.limits(root).ram_left_bytes
+    return available if left is None else min(available, left)
+
+
+def usable_cores() -> int:
+    """Physical cores that this process can keep busy."""
+    return _usable(psutil.cpu_count(logical=False) or psutil.cpu_count(), _threads_usable(), cgroups.limits().cpus)
+
+
+def _usable(cores: int | None, allowed: int | None, quota: float | None) -> int:
+    return min((n for n in (cores, allowed, quota and max(1, int(quota))) if n), default=1)
 
 
 def other_load_share_pct(interval_s: float = 0.5) -> float:
@@ -103,19 +114,17 @@ def other_load_share_pct(interval_s: float = 0.5) -> float:
 
 
 def cpu_model(root: Path = Path("/")) -> str | None:
-    """The processor's name, as it gives it itself; on ARM Linux, the board's or the core's name."""
+    """The processor's name, as it gives it itself; on ARM Linux, the core's name."""
     import archspec.cpu
 
-    for key, _, value in (line.partition(":") for line in _read(root / "proc/cpuinfo").splitlines()):
+    for key, _, value in (line.partition(":") for line in read(root / "proc/cpuinfo").splitlines()):
         if key.strip() == "model name" and value.strip():
             return " ".join(value.split())
     try:
-        name = archspec.cpu.brand_string()
-        if name is None:
-            name = _read(root / "proc/device-tree/model").strip("\0") or archspec.cpu.host().name
+        name = archspec.cpu.brand_string() or archspec.cpu.host().name
     except Exception:  # noqa: BLE001  it runs machine code to ask the processor: not everywhere allowed
         name = platform.processor()
-    return " ".join((name or "").split()) or None
+    return " ".join(name.split()) or None
 
 
 def isa_flags() -> tuple[str, ...]:
@@ -134,11 +143,8 @@ def isa_flags() -> tuple[str, ...]:
 
 
 def _sockets(root: Path) -> int | None:
-    ids = {_read(path) for path in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/topology/physical_package_id")}
-    if ids - {""}:
-        return len(ids - {""})
-    text = ask(["sysctl", "-n", "hw.packages"], 2) if platform.system() == "Darwin" else None
-    return int(text) if text and text.strip().isdecimal() else None
+    ids = {read(path) for path in root.glob("sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id")} - {""}
+    return len(ids) or None
 
 
 def _threads_usable() -> int | None:
@@ -159,16 +165,13 @@ def _os() -> str:
 
 
 def _virtualised(root: Path) -> bool | None:
-    if platform.system() == "Darwin":
-        text = ask(["sysctl", "-n", "kern.hv_vmm_present"], 2)
-        return text.strip() == "1" if text else None
     if platform.system() != "Linux":
         return None
-    info = _read(root / "proc/cpuinfo")
-    product = (_read(root / "sys/class/dmi/id/product_name") + _read(root / "sys/class/dmi/id/sys_vendor")).lower()
+    info = read(root / "proc/cpuinfo")
+    product = (read(root / "sys/class/dmi/id/product_name") + read(root / "sys/class/dmi/id/sys_vendor")).lower()
     if any(line.startswith("flags") and " hypervisor" in line for line in info.splitlines()):
         return True
-    if any(word in product for word in _VM_PRODUCTS) or (root / "proc/device-tree/hypervisor").exists():
+    if any(word in product for word in _VM_PRODUCTS):
         return True
     return False if "flags" in info and product else None
 
@@ -176,10 +179,3 @@ def _virtualised(root: Path) -> bool | None:
 def _on_battery() -> bool | None:
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return None if battery is None or battery.power_plugged is None else not battery.power_plugged
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

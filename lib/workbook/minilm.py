@@ -6,11 +6,7 @@ Names and metadata follow llama.cpp's convert_hf_to_gguf.py (its class BertModel
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,51 +27,23 @@ def convert(folder: Path, target: Path) -> None:
 
     ``target`` appears whole or not at all; two processes may do it at once.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(fd)
-    try:
-        _write(folder, Path(name))
-        with open(name, "rb+") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o644)
-        try:
-            os.replace(name, target)
-        except PermissionError:
-            # Windows: another process already has the same file open at its place.
-            if not target.is_file():
-                raise
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-
-
-def _sweep(target: Path) -> None:
-    """Remove what a conversion left that was killed in its middle: an hour is longer than any takes."""
-    for left in target.parent.glob(f".{target.name}.*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > 3600:
-                left.unlink()
-
-
-def _write(folder: Path, path: Path) -> None:
     import gguf
     from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tokens = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    writer = gguf.GGUFWriter(path, "bert")
-    _metadata(writer, config, gguf)
-    _vocabulary(writer, config, tokens, gguf)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, config["num_hidden_layers"])
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        if name not in _UNUSED:
-            writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with paths.whole(target) as made:
+        writer = gguf.GGUFWriter(made, "bert")
+        _metadata(writer, config, gguf)
+        _vocabulary(writer, config, tokens, gguf)
+        for name, tensor in load_file(folder / "model.safetensors").items():
+            if name not in _UNUSED:
+                writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
 
 
 def _metadata(writer: Any, config: dict[str, Any], gguf: Any) -> None:

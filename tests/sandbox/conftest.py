@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from programs.judge.sandbox import Tier
+from programs.judge.box import Tier
 
 ADVICE = "On Debian: apt install bubblewrap xvfb xauth python3-tk"
 

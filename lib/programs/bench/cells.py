@@ -12,10 +12,9 @@ from typing import Protocol, cast
 import numpy as np
 
 from programs.bench import private
-from programs.bench.record import Flash, Outcome, Setup
-from workbook import ggufs
-from workbook.engines import llama, native
-from workbook.engines.types import Answer
+from programs.bench.fields import Flash, Outcome, Setup
+from workbook import formats
+from workbook.engines import Answer, llama, native
 
 SEED = 42
 
@@ -106,7 +105,7 @@ def bare_cells(
     model: llama.Model, name: str, prompt_tokens: int, gen_tokens: int, seed: int = SEED
 ) -> tuple[BareCell, BareCell]:
     """The pp and the tg cell of a loaded model, which the engine calls ``name``."""
-    about, build = ggufs.header(model.path), llama.build()
+    about, build = formats.inspect_gguf(model.path), llama.build()
     common = Setup(
         method="llama-bench",
         prompt_id=f"pp{prompt_tokens}",

@@ -9,10 +9,9 @@ from typing import Any
 
 from programs.bench import private, prompts
 from programs.bench.cells import Attempt, llama_cpp_build
-from programs.bench.record import Outcome, Setup
-from workbook.engines.base import Engine
-from workbook.engines.chain import REPEAT_LAST_N
-from workbook.engines.types import Info, Message, Options
+from programs.bench.fields import Outcome, Setup
+from workbook.engines import Engine, Info, Message, Options
+from workbook.engines.options import REPEAT_LAST_N
 
 CHAT_PROMPT_ID = "chat-story"
 _DIGITS = 6

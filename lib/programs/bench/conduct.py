@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from programs.bench import opening, private
+from programs.bench.fields import MachineFacts, Outcome, Record, Repetition
 from programs.bench.here import machine_facts
 from programs.bench.opening import Found, Skipped
 from programs.bench.planned import Asked, Run
 from programs.bench.plans import Plan
-from programs.bench.record import MachineFacts, Outcome, Record, Repetition
 from programs.bench.recorder import Recorder, Work, one_line
-from workbook.engines.base import Engine
+from workbook.engines import Engine
 from workbook.errors import NotKept, RunChanged, ServerNotFound, WorkbookError
 
 Opens = Callable[[str, str], Engine]

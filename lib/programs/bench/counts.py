@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbook import models
-from workbook.engines import native
-from workbook.engines.base import Engine
-from workbook.engines.types import Answer
+from workbook.engines import Answer, Engine, native
 from workbook.errors import WorkbookError
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from programs.bench.fields import Record
 from programs.bench.opening import Found
 from programs.bench.planned import Asked, Run
-from programs.bench.record import Record
-from workbook.engines.base import Engine
+from workbook.engines import Engine
 
 Basis = Literal["records", "probe", "unknown"]
 _PROBE_TOKENS = 16

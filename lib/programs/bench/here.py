@@ -8,7 +8,7 @@ import uuid
 
 from pydantic import TypeAdapter, ValidationError
 
-from programs.bench.record import Alias, MachineFacts
+from programs.bench.fields import Alias, MachineFacts
 from workbook import hardware
 from workbook.errors import BadOption
 

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from programs.bench.conduct import Step
 from programs.bench.estimate import Estimate, spoken
+from programs.bench.fields import Record
 from programs.bench.opening import Found
 from programs.bench.planned import Asked, Run, shown_model
-from programs.bench.record import Record
 
 Say = Callable[[str], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from programs.bench.record import Outcome, Resources
+from programs.bench.fields import Outcome, Resources
 
 OTHER_LOAD_PCT = 10.0
 HOT_C = 90.0

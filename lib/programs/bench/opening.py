@@ -16,14 +16,12 @@ from pydantic import ValidationError
 from programs.bench import counts, private
 from programs.bench.cells import bare_cells
 from programs.bench.chats import asking
+from programs.bench.fields import Method, Setup
 from programs.bench.planned import Asked, Run
 from programs.bench.plans import ANY, Plan
-from programs.bench.record import Method, Setup
 from programs.bench.recorder import Grading, Work
-from workbook.engines import connect, llama
+from workbook.engines import Context, Engine, Options, connect, llama
 from workbook.engines import ollama as ollama_engine
-from workbook.engines.base import Engine
-from workbook.engines.types import Context, Options
 from workbook.errors import ModelNotFound, NoModel, RunChanged
 
 _PROBE_S = 0.5

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from programs.bench import prompts, store
-from programs.bench.parts import digest
+from programs.bench.fields import Record, digest
 from programs.bench.plans import ANY, BARE, Plan, Settings
-from programs.bench.record import Record
 from programs.bench.recorder import GIVE_UP_AFTER
 
 _LOADING = ("n_ctx", "n_threads", "n_batch", "n_ubatch", "n_gpu_layers", "type_k", "type_v", "flash_attn")

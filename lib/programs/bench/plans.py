@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from programs.bench import prompts, yamlfile
-from programs.bench.parts import Word
+from programs.bench.fields import Word
 from workbook.errors import BadPlan
 
 MOST_CELLS = 500

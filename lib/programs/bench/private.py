@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from programs.bench.parts import Setup
-from programs.bench.record import Record
+from programs.bench.fields import Record, Setup
 from workbook import leaks, paths
 
 BLOT = "[…]"

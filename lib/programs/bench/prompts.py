@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from programs.bench.parts import Task
+from programs.bench.fields import TaskResult
 from workbook import paths
 from workbook.errors import BadPlan
 
@@ -60,12 +60,12 @@ def find(prompt_id: str) -> Text:
     return Text(prompt_id, (paths.data() / "prompts" / f"{prompt_id}.txt").read_text(encoding="utf-8").strip())
 
 
-def grade(prompt_id: str, answer: str, consent: bool, truncated: bool) -> Task:
+def grade(prompt_id: str, answer: str, consent: bool, truncated: bool) -> TaskResult:
     """The grade of ``answer`` as a record keeps it; the grader's own errors are raised."""
     grading: Any = importlib.import_module("programs.judge")
     found: Grade = grading.grade(prompt_id, answer, consent=consent, truncated=truncated)
     reasons = tuple(_line(reason) for reason in found.reasons[:50] if reason.strip())
-    return Task(
+    return TaskResult(
         task_id=found.task_id,
         task_version=str(found.task_version),
         grade=found.level,

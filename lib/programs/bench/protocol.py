@@ -15,12 +15,11 @@ from pydantic import ValidationError
 from programs.bench import counts, stats, store
 from programs.bench.cells import bare_cells
 from programs.bench.chats import chat_cell
+from programs.bench.fields import Record
 from programs.bench.here import host_alias, machine_facts
-from programs.bench.record import Record
 from programs.bench.recorder import Recorder, Work
 from workbook import paths
-from workbook.engines import connect, llama
-from workbook.engines.base import Engine
+from workbook.engines import Engine, connect, llama
 from workbook.errors import BadOption, ModelNotFound, WorkbookError
 
 __all__ = ["Plan", "RunSummary", "host_alias", "machine_facts", "record_this_machine", "run"]

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 import workbook
 from programs.bench import counts, noise, private, prompts, store
 from programs.bench.cells import Attempt, Cell
+from programs.bench.fields import MachineFacts, Outcome, Record, Repetition, Resources, Status, TaskResult
 from programs.bench.gpulog import GpuLog
-from programs.bench.record import MachineFacts, Outcome, Record, Repetition, Resources, Status, Task
 from programs.bench.sampler import Sampler
 from workbook import paths
-from workbook.engines.types import Answer
+from workbook.engines import Answer
 from workbook.errors import EngineTimeout, NotKept, OutOfMemory, ServerNotFound, StreamBroken, WorkbookError
 
 GIVE_UP_AFTER = 2  # failures in a row: the third would fail too, and each may wait for its time limit
@@ -132,16 +132,16 @@ class Recorder:
                 raise  # nothing was repeated: the plan's run goes on when the server is back
             return Attempt(Outcome(status=status_of(error), error=one_line(error))), Resources()
 
-    def _after(self, work: Work, rep: int, attempt: Attempt) -> tuple[Outcome, Task]:
+    def _after(self, work: Work, rep: int, attempt: Attempt) -> tuple[Outcome, TaskResult]:
         """What is done when the clock has stopped: count again, keep the answer, grade it."""
         outcome, answer = attempt.outcome, attempt.answer
         if answer is None:
-            return outcome, Task()
+            return outcome, TaskResult()
         n_gen, n_thought = counts.again(work.model_file, answer)
         if n_thought is not None and outcome.n_gen is not None:
             n_thought = min(n_thought, outcome.n_gen)
         found: dict[str, Any] = {"n_gen_tokenizer": n_gen, "n_reasoning": n_thought}
-        task = Task()
+        task = TaskResult()
         if work.grading is not None:
             kept = _answer_file(answer)
             name = f"{work.grading.prompt_id}-{work.cell.setup.hash()}-r{rep}.md"
@@ -159,17 +159,17 @@ def _answer_file(answer: Answer) -> bytes:
     return (thinking + answer.text).encode()[:_MAX_ANSWER_BYTES]
 
 
-def _graded(grading: Grading, answer: Answer) -> tuple[Task, tuple[str, ...]]:
+def _graded(grading: Grading, answer: Answer) -> tuple[TaskResult, tuple[str, ...]]:
     """The grade, and what to say of it where there is none."""
     if not grading.task:
-        return Task(), ()
+        return TaskResult(), ()
     if grading.needs_code and not grading.consent:
-        return Task(task_id=grading.prompt_id), ("not graded: that runs generated code, and --yes was not given",)
+        return TaskResult(task_id=grading.prompt_id), ("not graded: that runs generated code, and --yes was not given",)
     try:
         cut = answer.finish_reason == "length"
         return prompts.grade(grading.prompt_id, answer.text, consent=grading.consent, truncated=cut), ()
     except Exception as error:  # noqa: BLE001  the answer is kept: it can be graded later
-        return Task(task_id=grading.prompt_id, grade_outcome="harness_error"), (
+        return TaskResult(task_id=grading.prompt_id, grade_outcome="harness_error"), (
             f"not graded: {one_line(error)}"[:1000],
         )
 

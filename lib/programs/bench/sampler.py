@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import psutil
 
 from programs.bench.energy import Energy, throttle_count
+from programs.bench.fields import Resources
 from programs.bench.gpulog import GpuLog, GpuUse
 from programs.bench.memory import Split, shared_fairly, split
-from programs.bench.record import Resources
 
 INTERVAL_S = 0.5
 SLOW_EVERY = 4  # looks between two readings of what is dear to read: children, sensors

@@ -11,10 +11,10 @@ from pathlib import Path
 import typer
 
 from programs.bench import conduct, estimate, live, opening, planned, plans, pulling, stats, store
+from programs.bench.fields import Record
 from programs.bench.here import host_alias
 from programs.bench.opening import Found
 from programs.bench.planned import Asked, Run
-from programs.bench.record import Record
 from programs.cli.shared import say
 from workbook import alone, paths
 from workbook.errors import WorkbookError

@@ -15,8 +15,9 @@ from typing import Any
 
 from programs.serve import cards
 from programs.serve.cards import Details, Tensor
-from workbook import ggufs, models
+from workbook import models, stores
 from workbook.errors import BadOption, DamagedModel, ModelNotFound
+from workbook.formats import inspect_gguf
 from workbook.stores import LocalModel
 
 __all__ = ["NAME", "Catalogue", "Details", "Entry", "Shown", "Tensor"]
@@ -73,7 +74,7 @@ class Catalogue:
         for name, path in (named or {}).items():
             if not NAME.fullmatch(name):
                 raise BadOption(f"--model {name!r}: a name is like llama3:8b, of letters, digits and . _ - only.")
-            ggufs.header(path)
+            inspect_gguf(path)
             self._given[_full(name)] = _entry(_full(name), path.resolve())
         self._found: dict[str, Entry] = {}
         self._looked, self._lock, self._search = threading.Event(), threading.Lock(), search
@@ -132,8 +133,8 @@ class Catalogue:
 
     def _look_through(self) -> None:
         try:
-            known = {ggufs.same_file(entry.path) for entry in self._given.values()}
-            self._found = _named(m for m in models.local_ggufs() if ggufs.same_file(m.path) not in known)
+            known = {stores.same_file(entry.path) for entry in self._given.values()}
+            self._found = _named(m for m in models.local_ggufs() if stores.same_file(m.path) not in known)
         finally:
             self._looked.set()
 

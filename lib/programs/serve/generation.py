@@ -11,7 +11,7 @@ from programs.serve.jobs import Begun, Done, FinishReason, Generate, Scored, Tok
 from programs.serve.sampling import Sampler, scored
 from workbook.engines import native
 from workbook.engines.llama import Model
-from workbook.engines.text import Pieces
+from workbook.engines.pieces import Pieces
 
 MOST_REPEATS = 30
 _WINDOWS = 10  # an answer without a limit ends after so many windows

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from programs.serve.catalogue import Catalogue, Entry
 from programs.serve.jobs import Event, Job, Setting
 from programs.serve.waiting import Busy, Loaded, Refused, Runner
-from workbook import ggufs
+from workbook import stores
 
 __all__ = ["FOREVER", "Busy", "Loaded", "Pool", "Refused", "Runner"]
 
@@ -51,7 +51,7 @@ class Pool:
 
     def _runner(self, entry: Entry) -> Runner:
         try:
-            file = ggufs.same_file(entry.path)
+            file = stores.same_file(entry.path)
         except OSError:
             raise Refused(404, f"model '{entry.name}' not found") from None
         if file not in self._runners:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from programs.serve.jobs import Alternative, Sampling, Scored
 from workbook.engines import native
-from workbook.engines.chain import Steps
 from workbook.engines.llama import Model
+from workbook.engines.sampler_chain import SamplerSteps
 from workbook.errors import BadOption
 
 _NO_SEED = 0xFFFFFFFF
@@ -90,9 +90,9 @@ class Sampler:
         self.close()
 
 
-def _steps(s: Sampling) -> Steps:
+def _steps(s: Sampling) -> SamplerSteps:
     seed = s.seed & 0xFFFFFFFF
-    return Steps(
+    return SamplerSteps(
         temperature=s.temperature, top_k=s.top_k, top_p=s.top_p, min_p=s.min_p,
         seed=secrets.randbelow(_NO_SEED) if seed == _NO_SEED else seed,
         repeat_penalty=s.repeat_penalty, repeat_last_n=s.repeat_last_n,

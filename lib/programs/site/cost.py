@@ -13,7 +13,7 @@ from typing import Any
 
 from programs.site.execute import Cost
 from workbook import hardware, models, pages
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.pages import Measured, Page
 
 RUN_ALL_S = 60

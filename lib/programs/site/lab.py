@@ -37,7 +37,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` for Jupyter: our settings and templates behind the user's own, our folders written out."""
     names = ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")
     ours = {name: os.pathsep.join(filter(None, (env.get(name), str(SETTINGS)))) for name in names}
-    return paths.absolute(env) | ours
+    return paths.environment(env) | ours
 
 
 def has_screen() -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 from programs.site import Say, cost, normalize
 from programs.site.check import refusals
 from programs.site.execute import OLLAMA_MODEL, execute, reproducible
-from workbook import ggufs, models, paths
+from workbook import formats, models, paths
 from workbook.alone import alone, busy
-from workbook.engines.types import Info
+from workbook.engines import Info
 from workbook.errors import BadPage, ModelNotFound, NoModel, WorkbookError
 from workbook.pages import Page
 
@@ -82,6 +82,6 @@ def engine_for(page: Page) -> Info:
             info = server.info()
     except (NoModel, ModelNotFound) as error:
         raise type(error)(f"Ollama has no {OLLAMA_MODEL}. {make}") from None
-    if info.quant != ggufs.header(packaged).quant:
+    if info.quant != formats.inspect_gguf(packaged).quant:
         raise BadPage(f"Ollama's {OLLAMA_MODEL} is another one ({info.quant}), not the packaged one. {make}")
     return info

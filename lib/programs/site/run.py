@@ -13,8 +13,7 @@ from programs.site import Say, cost, normalize
 from programs.site import build as site
 from programs.site.execute import SHOWN_ALIKE, execute
 from workbook import models, paths
-from workbook.engines import connect
-from workbook.engines.types import Info
+from workbook.engines import Info, connect
 from workbook.errors import LlamaCppMissing, ModelNotFound, PageStopped
 from workbook.pages import Page
 
@@ -64,7 +63,7 @@ def _one(page: Page, path: Path, engine: Info, machine: str) -> tuple[str, str, 
     cost.record(notebook, None)  # of a page that stops, the stored page's cost would be a lie
     over = []
     try:
-        took = execute(notebook, page.path.parent, paths.absolute(os.environ) | SHOWN_ALIKE, CELL_TIMEOUT_S)
+        took = execute(notebook, page.path.parent, paths.environment(os.environ) | SHOWN_ALIKE, CELL_TIMEOUT_S)
     except PageStopped as error:
         light = error.kind == LlamaCppMissing.__name__
         how, said = ("skipped", "skipped: needs llama-cpp-python") if light else ("failed", f"FAILED: {error}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
-from workbook.engines.base import Engine
-from workbook.engines.types import Answer, Info, ModelEntry, Options, Piece, Stream
+from workbook.engines.engine import Answer, Context, Engine, Info, Message, ModelEntry, Piece, Source, Stream
+from workbook.engines.options import Options
 from workbook.errors import BadOption, LlamaCppMissing, ModelNotFound, NoModel
 
-__all__ = ["Answer", "Engine", "Info", "ModelEntry", "Options", "Piece", "Stream", "connect"]
+__all__ = [
+    "Answer", "Context", "Engine", "Info", "Message", "ModelEntry", "Options", "Piece", "Source", "Stream", "connect",
+]  # fmt: skip
 
 _PROBE_S = 0.5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,13 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workbook import ggufs, models
+from workbook import models
 from workbook.engines import llama
-from workbook.engines.base import Collector, Engine
-from workbook.engines.chain import Chain
-from workbook.engines.text import Pieces
-from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.engine import Answer, Collector, Context, Engine, Info, Message, ModelEntry, Piece
+from workbook.engines.options import Options
+from workbook.engines.pieces import Pieces
+from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineTimeout, StreamBroken
+from workbook.formats import inspect_gguf
 
 PACKAGED = "smollm2:135m"
 """The packaged model under Ollama's name for it."""
@@ -127,10 +127,10 @@ class Embedded(Engine):
 
     def info(self) -> Info:
         """Engine and model; the file's sha256 is computed on the first call."""
-        head, built = ggufs.header(self.path), llama.build()
+        head, built = inspect_gguf(self.path), llama.build()
         return Info(
             engine=self.name, engine_version=f"llama-cpp-python {built.version}", model=self.model, why=self.why,
-            build_info=built.system_info, quant=head.quant, model_type=head.architecture, digest=_sha256(self.path),
+            build_info=built.system_info, quant=head.quant, model_type=head.architecture, digest=models.sha256(self.path),
             model_size_bytes=head.size_bytes, model_n_params=head.n_params, pids=(os.getpid(),),
             n_ctx_train=self._loaded.n_ctx_train if self._loaded else None,
         )  # fmt: skip
@@ -152,7 +152,7 @@ def _context(n_threads: int) -> Context:
 class _Loop:
     """Generate token by token; iterate for the bytes of each. ``past`` grows with what is in the context."""
 
-    def __init__(self, model: llama.Model, chain: Chain, options: Options, past: list[int]) -> None:
+    def __init__(self, model: llama.Model, chain: SamplerChain, options: Options, past: list[int]) -> None:
         self._model, self._chain, self._options, self._past = model, chain, options, past
         self.n_gen, self.gen_ns, self.finish_reason = 0, 0, "length"
 
@@ -174,12 +174,6 @@ class _Loop:
             if (last_at - before) / 1e9 > self._options.timeout_s:
                 raise EngineTimeout(f"one token took more than {self._options.timeout_s:g} s. Raise timeout_s.")
             yield self._model.piece(token, special=False)
-
-
-@cache
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -6,23 +6,25 @@ The high-level ``llama_cpp.Llama`` is not used to generate: its loop is about a 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from workbook import cgroups, models
+from workbook import hardware, models
 from workbook.engines import native
-from workbook.engines.chain import Chain
+from workbook.engines.engine import Message
 from workbook.engines.native import Build, build, log
-from workbook.engines.types import Message, Options
+from workbook.engines.options import Options
+from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, ModelNotFound, OutOfMemory
+from workbook.formats import inspect
+from workbook.quantization import named
 
 __all__ = ["Build", "Model", "build", "default_path", "log", "usable_cores"]
 
@@ -34,10 +36,7 @@ def usable_cores() -> int:
     named = os.environ.get("WORKBOOK_THREADS", "")
     if named.isdecimal() and int(named) > 0:
         return int(named)
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    quota = cgroups.limits().cpus  # a container's share of the processors' time
-    return max(1, min(physical, allowed, int(quota or physical)))
+    return hardware.usable_cores()
 
 
 def default_path() -> Path:
@@ -97,11 +96,9 @@ class Model:
         self.bos, self.eos = int(lib.llama_vocab_bos(self.vocab)), int(lib.llama_vocab_eos(self.vocab))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(self.vocab))
         self.n_ctx_train = int(lib.llama_model_n_ctx_train(self._model))
-        self.n_params, self.size_bytes = (
-            int(lib.llama_model_n_params(self._model)),
-            int(lib.llama_model_size(self._model)),
-        )
-        self.metadata = self._metadata()
+        self.n_params = int(lib.llama_model_n_params(self._model))
+        self.size_bytes = int(lib.llama_model_size(self._model))
+        self.metadata = {key: str(value) for key, value in inspect(self.path).metadata.items()}
 
     def _load(self) -> None:
         lib = self._lib
@@ -109,7 +106,7 @@ class Model:
             raise DamagedModel(f"there is no file {self.path.name!r} where the model should be.")
         if self.flash_attn not in _FLASH:
             raise BadOption(f"flash_attn={self.flash_attn!r}: give one of {', '.join(_FLASH)}.")
-        kv_types = native.ggml_type(self.type_k), native.ggml_type(self.type_v)
+        kv_types = named(self.type_k).ggml_id, named(self.type_v).ggml_id
         native.begin()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 2**31 - 1 if self.n_gpu_layers < 0 else self.n_gpu_layers
@@ -132,13 +129,6 @@ class Model:
             self.close()
             raise OutOfMemory(f"no room for a context of {self.n_ctx} tokens ({why}). Give a smaller n_ctx.")
 
-    def _metadata(self) -> dict[str, str]:
-        lib, model = self._lib, self._model
-        count = lib.llama_model_meta_count(model)
-        keys = [native.string(partial(lib.llama_model_meta_key_by_index, model, i)) for i in range(count)]
-        values = [native.string(partial(lib.llama_model_meta_val_str_by_index, model, i)) for i in range(count)]
-        return dict(zip(keys, values, strict=True))
-
     def tokenize(self, text: str, special: bool = False, bos: bool = False) -> list[int]:
         """The ids of ``text``. ``special``: read markers such as ``<|im_start|>`` as one token."""
         raw = text.encode()
@@ -153,7 +143,7 @@ class Model:
         """The bytes of one token: not always whole characters."""
         room = 64
         while True:
-            buffer = native.buffer(room)
+            buffer = ctypes.create_string_buffer(room)
             n = self._lib.llama_token_to_piece(self.vocab, token, buffer, room, 0, special)
             if n >= 0:
                 return bytes(buffer.raw[:n])
@@ -224,9 +214,9 @@ class Model:
             raise EngineError("there are no logits yet: decode() some tokens first.")
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float32, copy=True)
 
-    def sampler(self, options: Options, penalized: Sequence[int] = ()) -> Chain:
+    def sampler(self, options: Options, penalized: Sequence[int] = ()) -> SamplerChain:
         """The sampler chain over this model's logits, for one answer."""
-        return Chain(self.vocab, self.n_vocab, options, penalized, self.context)
+        return SamplerChain(self.vocab, self.n_vocab, options, penalized, self.context)
 
     def distribution(
         self, options: Options, logits: NDArray[np.float32] | None = None, penalized: Sequence[int] = ()
@@ -235,7 +225,7 @@ class Model:
         logits = self.logits() if logits is None else logits
         if options.temperature == 0:
             options = Options(**{**vars(options), "temperature": 1.0, "top_k": 1})
-        with Chain(self.vocab, self.n_vocab, options, penalized) as chain:
+        with SamplerChain(self.vocab, self.n_vocab, options, penalized) as chain:
             return chain.apply(np.asarray(logits, dtype=np.float32))
 
     def close(self) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from workbook.errors import BadOption, EngineError, LlamaCppMissing
+from workbook.errors import EngineError, LlamaCppMissing
+
+# libgomp reads it when it is loaded. Two llama.cpp processes on one machine starve each other: idle threads spin.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _DEBUG, _ERROR, _MARK = 1, 4, -1  # GGML_LOG_LEVEL_*, in ggml.h; the mark is ours
 _LINES: deque[tuple[int, str]] = deque(maxlen=5000)  # llama.cpp logs per process: so do we
@@ -84,32 +87,6 @@ def build() -> Build:
         system_info=lib.llama_print_system_info().decode().strip(),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
     )
-
-
-def buffer(size: int) -> Any:
-    """A byte buffer that C can write to."""
-    return ctypes.create_string_buffer(size)
-
-
-def ggml_type(name: str) -> int:
-    """ggml's number of a type named as in llama.cpp ("f16", "q8_0"). Raises BadOption."""
-    from gguf import GGMLQuantizationType
-
-    try:
-        return int(GGMLQuantizationType[name.upper()])
-    except KeyError:
-        raise BadOption(f"{name!r} is not a ggml type. KV caches use f16, f32, bf16, q8_0 or q4_0.") from None
-
-
-def string(fill: Callable[[Any, int], int]) -> str:
-    """The text that ``fill(buffer, size)`` writes; llama.cpp answers the length it needs, closing zero not counted."""
-    room = 256
-    while True:
-        buffer = ctypes.create_string_buffer(room)
-        n = fill(buffer, room)
-        if n < room:
-            return buffer.value.decode("utf-8", "replace")
-        room = n + 1
 
 
 class Closed:

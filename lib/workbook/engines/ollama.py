@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
 import httpx
 import ollama
 
-from workbook.engines import refusals
 from workbook.engines.addresses import shown, tree_listening_on
-from workbook.engines.base import Collector, Engine
-from workbook.engines.chain import REPEAT_LAST_N
-from workbook.engines.types import Answer, Context, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.engine import Answer, Collector, Context, Engine, Info, Message, ModelEntry, Piece
+from workbook.engines.options import REPEAT_LAST_N, Options
 from workbook.errors import (
     BadOption,
+    ContextOverflow,
     EngineError,
     EngineTimeout,
     ModelNotFound,
     NoModel,
+    OutOfMemory,
     ServerNotFound,
     StreamBroken,
+    WorkbookError,
 )
 
 _CONNECT_S = 5.0
@@ -204,7 +206,7 @@ class Ollama(Engine):
         try:
             yield
         except ollama.ResponseError as error:
-            raise refusals.from_ollama(error, self.model) from None
+            raise _refusal(error, self.model) from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             raise ServerNotFound(
                 f"no Ollama answers at {where}. Start it (ollama serve), or set OLLAMA_HOST."
@@ -236,3 +238,27 @@ def _listed_as(model: str) -> str:
     for own in ("https://", "registry.ollama.ai/", "library/"):
         name = name.removeprefix(own)
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def _refusal(error: ollama.ResponseError, model: str) -> WorkbookError:
+    """What an Ollama server refused, as one of our errors."""
+    words = _innermost(str(error.error))
+    low = words.lower()
+    if "context" in low and ("exceed" in low or "length" in low or "size" in low):
+        return ContextOverflow(f"the prompt does not fit num_ctx: {words}. Shorten it or raise num_ctx.")
+    if "memory" in low:
+        return OutOfMemory(f"Ollama has no room for {model}: {words}. Take a smaller model or num_ctx.")
+    if error.status_code == 404 and "not found" in low and "model" in low:
+        return ModelNotFound(f"Ollama no longer has {model!r}. Install it with: ollama pull {model}")
+    if error.status_code == 404:
+        return EngineError(f"what answers there does not know this call of Ollama's API: {words}.")
+    if error.status_code == 400:
+        return BadOption(f"Ollama refuses the request: {words}.")
+    return EngineError(f"Ollama failed: {words}. Its log says more.")
+
+
+def _innermost(words: str) -> str:
+    """The message inside the JSON that llama-server's errors travel in."""
+    with suppress(ValueError, KeyError, TypeError):
+        words = str(json.loads(words)["error"]["message"])
+    return " ".join(words.split())[:300].rstrip(".")

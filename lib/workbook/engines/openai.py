@@ -10,19 +10,22 @@ from urllib.parse import urlsplit
 
 import openai
 
-from workbook.engines import refusals
 from workbook.engines.addresses import is_loopback, shown, tree_listening_on
-from workbook.engines.base import Collector, Engine
-from workbook.engines.types import Answer, Info, Message, ModelEntry, Options, Piece
+from workbook.engines.engine import Answer, Collector, Engine, Info, Message, ModelEntry, Piece
+from workbook.engines.options import Options
 from workbook.errors import (
     BadOption,
+    ContextOverflow,
     EngineError,
     EngineTimeout,
     KeyMissing,
     KeyWrong,
+    ModelNotFound,
     NoModel,
+    OutOfMemory,
     ServerNotFound,
     StreamBroken,
+    WorkbookError,
 )
 
 OPENAI = "https://api.openai.com/v1"
@@ -79,12 +82,11 @@ class OpenAICompatible(Engine):
         if reason is None:
             raise StreamBroken(f"the endpoint at {self._shown()} ended the answer without its last line. Ask again.")
         details = getattr(usage, "prompt_tokens_details", None)
-        answer = clock.answer(
+        yield clock.answer(
             self.name, self.model, "server", stream,
             finish_reason=reason, n_prompt=usage.prompt_tokens if usage else None,
             n_cached=details.cached_tokens if details else None, n_gen=usage.completion_tokens if usage else None,
         )  # fmt: skip
-        yield clock.with_generation_time(answer) if stream else answer
 
     def _call(self, request: str | list[Message], o: Options, stream: bool) -> Any:
         given: dict[str, Any] = {
@@ -146,7 +148,7 @@ class OpenAICompatible(Engine):
                 raise StreamBroken(f"{where} went away in mid-answer. See its log and ask again.") from None
             raise ServerNotFound(f"nothing answers at {where}. Start the server, or set OPENAI_BASE_URL.") from None
         except openai.APIStatusError as error:
-            raise refusals.from_openai(error, self.model, where) from None
+            raise _refusal(error, self.model, where) from None
         except openai.APIError as error:
             raise StreamBroken(f"{where} broke the answer off: {' '.join(str(error.message).split())[:200]}.") from None
         except (ValueError, AttributeError, TypeError) as error:  # the client believes what it is sent
@@ -166,3 +168,22 @@ def _content(choice: Any) -> tuple[str | None, str | None]:
 def _unit(vector: Sequence[float]) -> list[float]:
     length = sum(x * x for x in vector) ** 0.5 or 1.0
     return [x / length for x in vector]
+
+
+def _refusal(error: openai.APIStatusError, model: str, where: str) -> WorkbookError:
+    """What an OpenAI-compatible endpoint refused, as one of our errors."""
+    words = " ".join(str(error.message).split())[:300].rstrip(".")
+    low = words.lower()
+    if "context" in low and any(w in low for w in ("exceed", "length", "maximum", "size")):
+        return ContextOverflow(
+            f"the prompt does not fit the server's context: {words}. Shorten it, or serve with more."
+        )
+    if error.status_code == 404 and "model" in low:
+        return ModelNotFound(f"{where} does not serve {model!r}: {words}. See engine.models().")
+    if "out of memory" in low or "more system memory" in low:
+        return OutOfMemory(f"{where} has no room for {model}: {words}.")
+    if error.status_code == 403:
+        return KeyWrong(f"{where} refuses the key for this: {words}.")
+    if error.status_code in (400, 422):
+        return BadOption(f"{where} refuses the request: {words}.")
+    return EngineError(f"{where} failed with status {error.status_code}: {words}.")

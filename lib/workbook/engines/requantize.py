@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
+import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workbook import models
+from workbook import hardware, models, paths
 from workbook.engines import llama, native
-from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError
+from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, OutOfMemory
+from workbook.formats import inspect_gguf
+from workbook.quantization import named
 
 _WARNING = re.compile(
     r"warning: (?P<tensor>\S+)\s+- ncols\s+(?P<columns>\d+) not divisible by\s+(?P<block>\d+) "
@@ -44,8 +49,6 @@ class Requantized:
     @property
     def bits_per_weight(self) -> float:
         """Bits of the tensors' data for each weight of the model."""
-        from workbook.quantization import named
-
         total = sum(self.n_weights.values())
         return sum(named(name).bits_per_weight * n for name, n in self.n_weights.items()) / total
 
@@ -79,12 +82,44 @@ def requantize(source: Path, target: Path, name: str, n_threads: int | None = No
         raise DamagedModel(
             f"llama.cpp cannot write {source.name} as {name}: {native.last_error() or 'no reason given'}."
         )
-    return Requantized(target, target.stat().st_size, n_weights(target), fallbacks(_last_run()))
+    log = native.log().rpartition("loaded meta data with")[2]  # what llama.cpp said since it last opened a file
+    return Requantized(target, target.stat().st_size, n_weights(target), fallbacks(log))
 
 
-def _last_run() -> str:
-    """What llama.cpp logged since it last opened a file."""
-    return native.log().rpartition("loaded meta data with")[2]
+def f32_copy(path: Path | None = None) -> Path:
+    """The model in ``path`` (None: ``llama.default_path()``) as a GGUF file in F32, dequantized and not rounded.
+
+    A file that is F32 already is its own copy. Another is written at the first call, 4 bytes a weight (2 seconds
+    and 0.54 GB for the packaged model), and appears whole or not at all.
+
+    Raises OutOfMemory, before any work, when it would fill half of what is free on the disk or of the memory;
+    DamagedModel for what is no whole GGUF file, or what llama.cpp refuses to convert.
+    """
+    source = (path or llama.default_path()).resolve()
+    head = inspect_gguf(source)
+    if head.quant == "F32":
+        return source
+    status = source.stat()  # a file that changes gets another copy
+    seen = hashlib.sha256(f"{source} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
+    target = paths.cache() / "f32" / f"{source.stem}-{seen}.F32.gguf"
+    with contextlib.suppress(DamagedModel):
+        if inspect_gguf(target).n_params == head.n_params:
+            return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _room(source.name, 4 * head.n_params, target.parent)
+    with paths.whole(target) as made:
+        requantize(source, made, "F32")
+    return target
+
+
+def _room(name: str, needed: int, folder: Path) -> None:
+    free = {"on the disk": shutil.disk_usage(folder).free, "of memory": hardware.ram_available_bytes()}
+    for what, n_bytes in free.items():
+        if needed > n_bytes / 2:
+            raise OutOfMemory(
+                f"a copy of {name} in F32 takes {needed / 1e9:.1f} GB, more than half of the {n_bytes / 1e9:.1f} GB "
+                f"{what} that are free. Take a smaller model, such as the packaged one: leave WORKBOOK_MODEL unset."
+            )
 
 
 def n_weights(path: Path) -> dict[str, int]:

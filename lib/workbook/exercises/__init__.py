@@ -1,7 +1,7 @@
 """Exercises: ``check`` tells right from wrong with the hint that fits, ``solution`` shows the way.
 
 Both print and return None, so that a page's output stays as it is. The answers stand in
-``data/exercises/<page>.yaml``, one entry an exercise; ``kinds`` says what an entry holds.
+``data/exercises/<page>.yaml``, one entry an exercise; ``questions`` says what an entry holds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from workbook import paths
 from workbook.errors import BadExercise
-from workbook.exercises.kinds import Array, Choice, Function, Number, Text, Verdict
+from workbook.exercises.questions import ChoiceExercise, Correction, FunctionExercise, NumberExercise, TextExercise
 
-__all__ = ["Exercise", "Verdict", "check", "judge", "load", "solution"]
+__all__ = ["Correction", "Exercise", "check", "judge", "load", "solution"]
 
-Exercise = Number | Choice | Text | Array | Function
+Exercise = NumberExercise | ChoiceExercise | TextExercise | FunctionExercise
 _Entry = Annotated[Exercise, Field(discriminator="kind")]
 _Page = TypeAdapter(dict[Annotated[str, Field(pattern=r"^\d\d\.\d+$")], _Entry])
 
@@ -42,11 +41,10 @@ def solution(number: str) -> None:
     print(f"{number}  {_find(number).solution.strip()}")
 
 
-def judge(exercise: Exercise, answer: Any) -> Verdict:
+def judge(exercise: Exercise, answer: Any) -> Correction:
     """The verdict on ``answer``; ``...``, alone or inside a list, is not an answer yet."""
-    blank = answer is ... or (isinstance(answer, list | tuple) and any(item is ... for item in answer))
-    if blank or (isinstance(answer, np.ndarray) and answer.dtype == object and ... in answer.ravel().tolist()):
-        return Verdict(None, "Not answered yet.")
+    if answer is ... or (isinstance(answer, list | tuple) and any(item is ... for item in answer)):
+        return Correction(None, "Not answered yet.")
     return exercise.judge(answer)
 
 

@@ -6,11 +6,30 @@ import stat
 from pathlib import Path
 
 from workbook.errors import DamagedModel
-from workbook.formats import gguf_header, kinds, safetensors_header
+from workbook.formats import gguf, safetensors
 from workbook.formats.cursor import Cursor
-from workbook.formats.types import Bad, FileInfo, Stepped, TensorInfo
+from workbook.formats.file_info import FileInfo, Malformed, Stepped, TensorInfo
 
-__all__ = ["FileInfo", "Stepped", "TensorInfo", "inspect"]
+__all__ = ["FileInfo", "Stepped", "TensorInfo", "inspect", "inspect_gguf"]
+
+# Names lie, and a failed download keeps the model's name: the first bytes tell.
+_MAGIC = [
+    (b"GGUF", "GGUF"),
+    (b"lmgg", "an old GGML file"), (b"fmgg", "an old GGML file"), (b"tjgg", "an old GGML file"),
+    (b"PK\x03\x04", "a PyTorch archive"),
+    (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"), (b"\x80\x05", "a pickle"),
+    (b"version https://git-lfs", "a git-lfs pointer"),
+    (b"<!DOCTYPE", "a web page"), (b"<!doctype", "a web page"), (b"<html", "a web page"),
+    (b"\x89HDF", "an HDF5 file"),
+]  # fmt: skip
+_ADVICE = {
+    "an old GGML file": "llama.cpp stopped reading these in August 2023; take a GGUF of the same model",
+    "a PyTorch archive": "loading one can run any program; take the model's .safetensors or .gguf files",
+    "a pickle": "loading one can run any program; take the model's .safetensors or .gguf files",
+    "a git-lfs pointer": "the model itself was not downloaded; run git lfs pull",
+    "a web page": "the download failed; is a login or an accepted licence needed?",
+    "an HDF5 file": "no engine of this workbook loads it",
+}
 
 
 def inspect(path: Path | str) -> FileInfo:
@@ -24,34 +43,47 @@ def inspect(path: Path | str) -> FileInfo:
     path = Path(path)
     form = "GGUF"
     try:
-        size = _regular_size(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Malformed("it is not a file")  # opening a pipe would wait for its other end
         with path.open("rb") as file:
-            cursor = Cursor(file, size)
-            found = kinds.kind(file.read(kinds.FIRST), size)
-            if found == kinds.GGUF:
-                return gguf_header.read(cursor)
-            form = _expected(path, found)
-            return safetensors_header.read(cursor) if form == kinds.SAFETENSORS else gguf_header.read(cursor)
-    except Bad as error:
+            form = _format(path, file.read(64), status.st_size)
+            cursor = Cursor(file, status.st_size)
+            return gguf.read(cursor) if form == "GGUF" else safetensors.read(cursor)
+    except Malformed as error:
         raise DamagedModel(f"{path.name} is not a whole {form} file: {error}.") from None
     except OSError as error:
         raise DamagedModel(f"{path.name} cannot be read: {error.strerror or 'a loop of links'}.") from None
 
 
-def _regular_size(path: Path) -> int:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise Bad("it is not a file")  # opening a pipe would wait for its other end
-    return status.st_size
-
-
-def _expected(path: Path, found: str | None) -> str:
+def _format(path: Path, start: bytes, size: int) -> str:
     """The format to read it as; raises DamagedModel for what is surely another kind of file."""
-    if found == kinds.SAFETENSORS:
+    found = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
+    if found in _ADVICE:
+        raise DamagedModel(f"{path.name} is {found}, not a model file to inspect: {_ADVICE[found]}.")
+    if found:
         return found
-    if found is not None:
-        raise DamagedModel(f"{path.name} is {found}, not a model file to inspect: {kinds.ADVICE[found]}.")
-    named = path.suffix.lower()
-    if named not in (".gguf", ".safetensors"):
+    if path.suffix.lower() == ".safetensors" or safetensors.looks_like(start, size):
+        return "safetensors"
+    if path.suffix.lower() != ".gguf":
         raise DamagedModel(f"{path.name} is neither a GGUF nor a safetensors file.")
-    return kinds.SAFETENSORS if named == ".safetensors" else kinds.GGUF
+    return "GGUF"
+
+
+def inspect_gguf(path: Path, first: bool = True) -> FileInfo:
+    """``inspect``, for a file that llama.cpp shall open.
+
+    ``first`` False: a later part of a model in several files, which need not name its architecture.
+    Raises DamagedModel for whatever llama.cpp could not open here as GGUF.
+    """
+    info = inspect(path)
+    why = None
+    if info.format != "GGUF":
+        why = f"it is a {info.format} file"
+    elif info.byte_order != "little":
+        why = "it is big-endian, which llama.cpp does not read here"
+    elif info.architecture is None and first:
+        why = "it does not name its architecture"
+    if why:
+        raise DamagedModel(f"{path.name} is not a whole GGUF file: {why}.")
+    return info

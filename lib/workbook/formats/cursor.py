@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from workbook.formats.types import Bad
+from workbook.formats.file_info import Malformed
 
 _WINDOW = 2**18
 _LONGEST_HEADER = 2**26  # bytes; the largest vocabularies of today make headers of 15 MB
@@ -32,13 +32,13 @@ class Cursor:
 
     def _load(self, n: int) -> None:
         if n > self.size - self.at:
-            raise Bad(_ENDS)
+            raise Malformed(_ENDS)
         if self.at + n > _LONGEST_HEADER:
-            raise Bad("its header is longer than that of any known model")
+            raise Malformed("its header is longer than that of any known model")
         self._file.seek(self.at)
         self._window, self._base = self._file.read(max(n, _WINDOW)), self.at
         if len(self._window) < n:
-            raise Bad(_ENDS)
+            raise Malformed(_ENDS)
 
     def unpack(self, code: str) -> tuple[Any, ...]:
         """The next values, as ``struct`` names them."""
@@ -63,7 +63,7 @@ class Cursor:
     def skip(self, n: int) -> None:
         """Step over ``n`` bytes without reading them."""
         if n > self.size - self.at:
-            raise Bad(_ENDS)
+            raise Malformed(_ENDS)
         self.at += n
 
     def skip_strings(self, count: int) -> None:
