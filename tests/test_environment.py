@@ -30,6 +30,8 @@ IMPORTED_AS = {
     "starlette": "fastapi",
     "traitlets": "nbclient",
     "cycler": "matplotlib",
+    "PIL": "matplotlib",
+    "tornado": "voila",
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 SYSTEMS = ("linux", "darwin", "win32")
