@@ -16,11 +16,6 @@ from workbook.errors import BadOption
 FIXTURES = Path(__file__).parent / "fixtures" / "llama-bench"
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 def rows(kind: str) -> list[dict[str, Any]]:
     text = (FIXTURES / f"smollm2.{kind}").read_text(encoding="utf-8")
     return json.loads(text) if kind == "json" else [json.loads(line) for line in text.splitlines()]

@@ -12,16 +12,11 @@ from pathlib import Path
 import pytest
 from bench_samples import sample
 
-from programs.bench import answers, lines, marks, merge, store
+from programs.bench import merge, store
 from workbook.errors import BadOption
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUN = "0123456789ab"
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def away(tmp_path: Path, reps: int = 3, host: str = "lab-1", run_id: str = RUN, **changes: object) -> Path:
@@ -87,7 +82,7 @@ def test_the_same_run_of_another_machine_is_refused(tmp_path: Path, changes: dic
 
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     path = away(tmp_path, 1)
-    lines.append(path, sample(rep_index=1, host="lab-1", gen_ns=7).line().encode())
+    store.append_line(path, sample(rep_index=1, host="lab-1", gen_ns=7).line().encode())
     done = merge.merge([path], tmp_path / "here")
     assert done.repetitions == 0
     assert "differ" in str(done.refused[0])
@@ -190,17 +185,6 @@ def test_nothing_is_overwritten_even_what_was_not_known(tmp_path: Path) -> None:
     assert len(store.load(here).records) == 1
 
 
-def test_a_dropped_run_does_not_come_back_by_itself(tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    merge.merge([away(tmp_path, 1)], here)
-    (here / "lab-1").rename(here / "moved")
-    (here / "dropped").mkdir()
-    (here / "moved").rename(here / "dropped" / "lab-1")
-    done = merge.merge([tmp_path / "away"], here)
-    assert done.repetitions == 0
-    assert f"workbook results restore {RUN}" in str(done)
-
-
 @pytest.mark.parametrize(("source", "says"), [("nowhere", "there is no"), ("", "there is no")])
 def test_a_source_that_is_not_there(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(BadOption, match=says):
@@ -216,14 +200,14 @@ def test_a_file_where_the_results_should_be(tmp_path: Path) -> None:
 def test_a_halt_between_files_leaves_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away(tmp_path, 2, run_id="a" * 12)
     away(tmp_path, 2, run_id="b" * 12)
-    right = lines.place
+    right = store.create
 
-    def fails(half: Path, path: Path) -> bool:
+    def fails(path: Path, content: bytes) -> bool:
         if "bbbb" in path.name:
             raise OSError(28, "No space left on device")
-        return right(half, path)
+        return right(path, content)
 
-    monkeypatch.setattr(lines, "place", fails)
+    monkeypatch.setattr(store, "create", fails)
     with pytest.raises(BadOption, match=r"No space left.*Merge again"):
         merge.merge([tmp_path / "away"], tmp_path / "here")
     assert [len(content.splitlines()) for content in tree(tmp_path / "here").values()] == [2]
@@ -237,8 +221,8 @@ ANSWER = "```python\nprint('é')\n```\n".encode()
 def with_answer(tmp_path: Path, content: bytes = ANSWER, name: str = "snake-0123456789abcdef-r1.md") -> Path:
     path = tmp_path / "away" / "lab-1" / "a.jsonl"
     store.append(path, sample(host="lab-1", answer_sha256=hashlib.sha256(content).hexdigest()))
-    answers.beside(path).mkdir(exist_ok=True)
-    (answers.beside(path) / name).write_bytes(content)
+    path.with_suffix(".answers").mkdir(exist_ok=True)
+    (path.with_suffix(".answers") / name).write_bytes(content)
     return path
 
 
@@ -266,12 +250,12 @@ def test_an_answer_that_is_here_is_never_overwritten(tmp_path: Path) -> None:
     ("content", "name", "says"),
     [
         (b"other", "x-r1.md", "no record of this run names it"), (ANSWER, "x.exe", "odd name"), (ANSWER, "a b.md", "odd name"),
-        (ANSWER, "-x.md", "odd name"), (b"\xff\xfe", "x.md", "no text"), (b"x" * (answers.MAX_BYTES + 1), "x.md", "larger than"),
+        (ANSWER, "-x.md", "odd name"), (b"\xff\xfe", "x.md", "no text"), (b"x" * (merge.MAX_ANSWER_BYTES + 1), "x.md", "larger than"),
     ],
 )  # fmt: skip
 def test_answers_that_stay_outside(tmp_path: Path, content: bytes, name: str, says: str) -> None:
     path = with_answer(tmp_path)
-    (answers.beside(path) / name).write_bytes(content)
+    (path.with_suffix(".answers") / name).write_bytes(content)
     done = merge.merge([path], tmp_path / "here")
     assert done.answers == 1
     assert [says in str(problem) for problem in done.refused] == [True]
@@ -283,9 +267,9 @@ def test_answers_that_are_links_stay_outside(tmp_path: Path) -> None:
     path = with_answer(tmp_path)
     secret = tmp_path / "secret.md"
     secret.write_bytes(ANSWER)
-    (answers.beside(path) / "link.md").symlink_to(secret)
+    (path.with_suffix(".answers") / "link.md").symlink_to(secret)
     assert "a link" in str(merge.merge([path], tmp_path / "here"))
-    folder = answers.beside(path)
+    folder = path.with_suffix(".answers")
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     done = merge.merge([path], tmp_path / "there")
@@ -299,22 +283,20 @@ def test_answers_of_a_refused_run_stay_outside(tmp_path: Path) -> None:
     assert (done.answers, len(done.refused)) == (0, 1)
 
 
-def test_too_many_answers_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_taken_once_for_each_record(tmp_path: Path) -> None:
     path = with_answer(tmp_path)
     for name in ("y1.md", "y2.md"):
-        (answers.beside(path) / name).write_bytes(ANSWER)
-    monkeypatch.setattr(answers, "MAX_TOTAL_BYTES", len(ANSWER) + 1)
+        (path.with_suffix(".answers") / name).write_bytes(ANSWER)
     done = merge.merge([path], tmp_path / "here")
-    assert (done.answers, "of answers" in str(done)) == (1, True)
-    monkeypatch.setattr(answers, "MAX_FILES", 2)
-    assert "more than 2 answers" in str(merge.merge([path], tmp_path / "there"))
+    assert (done.answers, len(done.refused)) == (1, 2)
 
 
 def test_marks_come_along_once(tmp_path: Path) -> None:
     path, here = away(tmp_path), tmp_path / "here"
-    marks.add(path, RUN, "the laptop slept")
-    lines.append(marks.beside(path), b'{"not": "a mark"}')
-    marks.append(marks.beside(path), marks.Mark(run_id="f" * 12, marked_at=AT, invalid=True, reason="of another run"))
+    store.mark(RUN, "the laptop slept", folder=tmp_path / "away")
+    store.append_line(path.with_suffix(".marks"), b'{"not": "a mark"}')
+    other = store.Mark(run_id="f" * 12, marked_at=AT, invalid=True, reason="of another run")
+    store.append_line(path.with_suffix(".marks"), other.model_dump_json().encode())
     for expected in (1, 0):
         done = merge.merge([path], here)
         assert done.marks == expected

@@ -7,12 +7,12 @@ import json
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_samples import sample
-from pydantic import AwareDatetime
 
-from programs.bench import columns, llamabench, marks, merge, private, store
+from programs.bench import llamabench, merge, private, store
 from programs.bench.fields import Record
 
 HOME, HOST, USER = "/home/zaphod", "heart-of-gold", "zaphodbeeble"
@@ -47,18 +47,24 @@ def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", OWN_KEY)
 
 
+def kind(about: dict[str, Any]) -> str:
+    """What a field holds, by the schema: "string", "date-time", "array of string", …"""
+    about = about.get("anyOf", [about])[0]
+    inner = f" of {about['items']['type']}" if "items" in about else ""
+    return str(about.get("format", about["type"])) + inner
+
+
+KINDS = {name: kind(about) for name, about in Record.model_json_schema()["properties"].items() if "const" not in about}
+
+
 def texts() -> list[str]:
     """The fields of a record that hold text from elsewhere, by their type; none can be forgotten."""
-    kinds = {
-        name: about.annotation for name, about in Record.model_fields.items() if about.annotation is not AwareDatetime
-    }
-    found = [name for name in kinds if columns.fields()[name] in ("VARCHAR", "VARCHAR[]")]
+    found = [name for name, kind in KINDS.items() if kind in ("string", "array of string", "object")]
     return [name for name in found if name not in OURS | SHA | {"isa_flags", "type_k", "type_v"}]
 
 
 def planted(field: str, words: str) -> Record:
-    kind = columns.fields()[field]
-    value: object = (words,) if kind == "VARCHAR[]" else {words: True} if field == "checks" else words
+    value: object = (words,) if KINDS[field].startswith("array") else {words: True} if field == "checks" else words
     known = dict(sample()) | {field: value}
     if field == "error":
         known["status"] = "timeout"
@@ -142,7 +148,8 @@ def test_what_others_records_hold_is_blotted_when_they_are_merged(tmp_path: Path
 
 
 def test_reasons_of_marks_are_cleaned(tmp_path: Path) -> None:
-    assert marks.add(tmp_path / "a.jsonl", "0" * 12, f"{USER} slept on {HOST}").reason == "[…] slept on […]"
+    store.append(tmp_path / "a.jsonl", sample())
+    assert store.mark(sample().run_id, f"{USER} slept on {HOST}", folder=tmp_path).reason == "[…] slept on […]"
 
 
 def test_llama_bench_tells_the_folder_of_the_model_and_we_do_not(tmp_path: Path) -> None:

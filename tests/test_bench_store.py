@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from bench_samples import sample
 
-from programs.bench import marks, store
+from programs.bench import store
+from workbook.errors import BadOption
 
 
 def write(path: Path, n: int = 3) -> bytes:
@@ -33,7 +36,7 @@ def test_the_folder_of_the_environment_is_read(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path))
     assert len(store.load().records) == 3
     monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path / "nowhere"))
-    assert store.load() == store.Loaded()
+    assert store.load() == store.Contents()
 
 
 def test_any_cut_of_the_last_line_costs_that_line_only(tmp_path: Path) -> None:
@@ -116,22 +119,53 @@ def test_frozen_lines_are_read() -> None:
         assert {name: again[name] for name in kept} == kept
 
 
-def test_what_was_dropped_and_links_are_not_read(tmp_path: Path) -> None:
+def test_what_was_moved_aside_or_is_hidden_is_not_read(tmp_path: Path) -> None:
     write(tmp_path / "one" / "a.jsonl")
     write(tmp_path / "dropped" / "one" / "b.jsonl")
     write(tmp_path / "one" / "dropped" / "c.jsonl", 1)
     write(tmp_path / ".hidden" / "d.jsonl")
-    assert [path.name for path in store.files(tmp_path).paths] == ["a.jsonl", "c.jsonl"]
+    assert [path.name for path in store.files(tmp_path)[0]] == ["a.jsonl", "c.jsonl"]
 
 
-def test_runs_marked_invalid_stay_and_do_not_count(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_links_to_folders_are_named_and_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.jsonl")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "elsewhere")
+    assert [str(problem) for problem in store.load(tmp_path / "mine").problems] == ["link: a link: not followed"]
+
+
+def test_a_folder_that_is_a_file_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "open" / "a.jsonl")
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(BadOption, match="is a file"):
+        store.load(tmp_path / "open" / "a.jsonl")
+    monkeypatch.setattr(os, "access", lambda path, right: path.name != "closed")  # root may read everything
+    loaded = store.load(tmp_path)
+    assert (len(loaded.records), [str(problem) for problem in loaded.problems]) == (
+        3,
+        ["closed: cannot be read (Permission denied)"],
+    )
+    with pytest.raises(BadOption, match="cannot be read"):
+        store.load(tmp_path / "closed")
+
+
+def test_runs_marked_invalid_stay_with_the_reason_and_the_last_mark_counts(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl")
     store.append(tmp_path / "b.jsonl", sample(run_id="f" * 12))
-    marks.add(tmp_path / "b.jsonl", "f" * 12, "slept")
+    store.mark("ff", "slept", folder=tmp_path)
     loaded = store.load(tmp_path)
-    assert (len(loaded.records), len(loaded.valid), loaded.invalid) == (4, 3, {"f" * 12: "slept"})
-    marks.beside(tmp_path / "b.jsonl").write_bytes(b'{"run_id": 1}\n')
-    assert [problem.message for problem in store.load(tmp_path).problems] == ["not a mark: skipped"]
+    assert (len(loaded.records), loaded.invalid) == (4, {"f" * 12: "slept"})
+    store.mark("ff", "it did not", invalid=False, folder=tmp_path)
+    assert store.load(tmp_path).invalid == {}
+    store.append_line(tmp_path / "b.marks", b'{"run_id": 1}')
+    assert [problem.message.split(":")[0] for problem in store.load(tmp_path).problems] == ["not a mark"]
+
+
+def test_a_new_file_appears_whole_and_overwrites_nothing(tmp_path: Path) -> None:
+    assert store.create(tmp_path / "x" / "a", b"one")
+    assert not store.create(tmp_path / "x" / "a", b"two")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()} == {"a": b"one"}
 
 
 def test_one_repetition_index_of_two_set_ups_is_two_repetitions(tmp_path: Path) -> None:

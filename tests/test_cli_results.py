@@ -18,11 +18,6 @@ ONE, TWO = "ab1" * 4, "ab2" * 4
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
@@ -37,48 +32,6 @@ def call(folder: Path, *words: str, code: int = 0) -> Result:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result
-
-
-def test_drop_moves_everything_of_a_run_aside_and_restore_brings_it_back(results: Path) -> None:
-    file = next(results.rglob(f"*{ONE}.jsonl"))
-    file.with_suffix(".answers").mkdir()
-    (file.with_suffix(".answers") / "a.md").write_text("x")
-    call(results, "mark", ONE, "--invalid", "slept")
-    before = {p.relative_to(results): p.read_bytes() for p in results.rglob("*") if p.is_file()}
-    said = call(results, "drop", ONE[:3]).stdout
-    assert f"workbook results restore {ONE}" in said
-    assert sorted(p.parts[0] for p in (q.relative_to(results) for q in results.rglob("*.jsonl"))) == [
-        "dropped",
-        "example",
-    ]
-    assert ONE not in call(results, "list").stdout
-    assert "no dropped runs" in call(results, "restore", TWO, code=1).output
-    assert ONE in call(results, "restore", ONE[:4]).stdout
-    assert {p.relative_to(results): p.read_bytes() for p in results.rglob("*") if p.is_file()} == before
-
-
-def test_a_run_in_several_files_is_dropped_as_a_whole(results: Path) -> None:
-    store.append(results / "example" / "more.jsonl", sample(run_id=ONE, rep_index=9))
-    call(results, "drop", ONE)
-    assert len(list((results / "dropped").rglob("*.jsonl"))) == 2
-    call(results, "restore", ONE)
-    assert len(store.load(results).records) == 11
-
-
-def test_what_is_in_the_way_stops_a_drop_and_nothing_is_moved(results: Path) -> None:
-    file = next(results.rglob(f"*{ONE}.jsonl"))
-    aside = results / "dropped" / "example" / file.name
-    aside.parent.mkdir(parents=True)
-    aside.write_text("mine")
-    assert "is there already" in call(results, "drop", ONE, code=1).output
-    assert (file.exists(), aside.read_text()) == (True, "mine")
-
-
-def test_a_file_of_several_runs_is_not_dropped(results: Path) -> None:
-    file = next(results.rglob(f"*{ONE}.jsonl"))
-    store.append(file, sample(run_id="f" * 12))
-    assert "holds 1 other runs" in call(results, "drop", ONE, code=1).output
-    assert file.exists()
 
 
 def test_marks_are_shown_and_taken_back(results: Path) -> None:
@@ -98,7 +51,7 @@ def test_marks_are_shown_and_taken_back(results: Path) -> None:
     ("words", "says"),
     [
         (("show", "zzz"), "no runs begin with 'zzz'"), (("show", "ab"), f"2 runs begin with 'ab': {ONE}, {TWO}"),
-        (("drop", "ab"), "Give more of the id"), (("drop", "zz"), "workbook results list"), (("mark", "ab", "--invalid", "x"), "2 runs"),
+        (("show", "ab"), "Give more of the id"), (("mark", "zz", "--invalid", "x"), "workbook results list"), (("mark", "ab", "--invalid", "x"), "2 runs"),
         (("mark", ONE), "give a reason"), (("mark", ONE, "--invalid", "x", "--valid", "y"), "give a reason"),
         (("mark", ONE, "--invalid", "  "), "one line of text"), (("mark", ONE, "--invalid", "a\nb"), "one line of text"),
         (("mark", ONE, "--invalid", "x" * 2000), "one line of text"), (("compare", "x", "y"), "not both a run"),
@@ -107,7 +60,7 @@ def test_marks_are_shown_and_taken_back(results: Path) -> None:
         (("import", "/nowhere/x"), "is no file"), (("import", str(FIXTURES)), "is no file"), (("export", "x.txt"), "ends in .csv"),
         (("import", str(FIXTURES / "llama-bench" / "smollm2.json"), "--host", "a b"), "host="),
         (("import", str(FIXTURES / "llama-bench" / "smollm2.json"), "--host", "dropped"), "host="),
-        (("export", "/nowhere/x.csv"), "no such folder"), (("restore", ONE), "no dropped runs"),
+        (("export", "/nowhere/x.csv"), "no such folder"), (("export", "x.parquet"), "ends in .csv"),
     ],
 )  # fmt: skip
 def test_every_mistake_is_one_line(results: Path, words: tuple[str, ...], says: str) -> None:
@@ -117,13 +70,13 @@ def test_every_mistake_is_one_line(results: Path, words: tuple[str, ...], says: 
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "check", "summary", "show x", "drop x", "restore x", "compare x y", "mark x --invalid y"]
+    "command", ["list", "check", "summary", "grades", "show x", "compare x y", "mark x --invalid y", "export x.csv"]
 )
 def test_a_file_where_the_folder_should_be(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("x")
     result = call(tmp_path / "file", *command.split(), code=1)
     assert len(result.stderr.strip().splitlines()) == 1
-    assert "file" in result.stderr or "no dropped runs" in result.stderr
+    assert "file is a file" in result.stderr
 
 
 def test_names_of_others_do_not_move_the_cursor_or_turn_the_text(results: Path) -> None:
@@ -145,7 +98,7 @@ def test_what_the_system_refuses_is_one_line(results: Path, monkeypatch: pytest.
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied", str(results / "x.jsonl"))
 
-    monkeypatch.setattr("programs.bench.index.open_index", refused)
+    monkeypatch.setattr("programs.bench.store.load", refused)
     assert call(results, "list", code=1).stderr == "PermissionError: x.jsonl: Permission denied.\n"
 
 
@@ -184,5 +137,5 @@ def test_a_report_of_an_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder without a right to read is something else there")
 def test_the_help_names_every_command() -> None:
     told = CliRunner().invoke(app, ["results", "--help"]).output
-    for name in ("list", "show", "check", "summary", "compare", "merge", "import", "export", "drop", "restore", "mark"):
+    for name in ("list", "show", "check", "summary", "compare", "grades", "merge", "import", "export", "mark"):
         assert f" {name} " in told

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
-from programs.judge.passk import interval, pass_at_k
+from programs.judge import interval, pass_at_k
 from workbook.errors import BadOption
 
 CASES = [(n, c, k) for n in range(1, 8) for c in range(n + 1) for k in range(1, n + 1)]
 
 
-@pytest.mark.parametrize(("n", "c", "k"), CASES)
-def test_by_trying_every_choice(n, c, k):
-    choices = list(combinations([True] * c + [False] * (n - c), k))
-    assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices))
+def test_by_trying_every_choice():
+    for n, c, k in CASES:
+        choices = list(combinations([True] * c + [False] * (n - c), k))
+        assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices))
 
 
 @given(st.integers(1, 2000), st.data())
@@ -59,5 +59,3 @@ def test_what_cannot_be_is_refused(n, c, k):
     for function in (pass_at_k, interval):
         with pytest.raises(BadOption, match="samples"):
             function(n, c, k)
-    with pytest.raises(BadOption, match="confidence"):
-        interval(5, 2, 1, confidence=95)

@@ -4,12 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from programs import judge as grading
-from programs.judge import box, levels, tasks, trust
-from programs.judge.contract import games, judged
-from programs.judge.extract import program
+from programs.judge import box, levels, tasks
+from programs.judge.answer import program
+from programs.judge.contract import SnakeGame, games, judged
+from programs.judge.play.calls import answers
 from programs.judge.tasks import Task
 from workbook import paths
-from workbook.errors import BadTask, NoConsent, NotTrusted
+from workbook.errors import BadTask, NoConsent
 
 TASKS = {one.id: one for one in tasks.tasks()}
 STRONG = next((one.name for one in box.tiers() if one.available and not one.weak), None)
@@ -75,14 +76,11 @@ def test_an_unknown_task_is_one_line(tmp_path, monkeypatch):
 
 
 def test_the_contracts_games_reach_every_rule():
-    played = [list(game.right()) for game in games()]
-    assert judged([answer for game in played for answer in game]) == (
-        dict.fromkeys({g.check for g in games()}, True),
-        "",
-    )
-    ends = [answer for game in played for answer in game if answer.get("over")]
-    assert len(ends) > 10
-    assert max(answer.get("score", 0) for game in played for answer in game) >= 5
+    played = [list(answers({"SnakeGame": SnakeGame}, calls)) for _, calls in games()]
+    given = [answer for game in played for answer in game]
+    assert judged(given) == (dict.fromkeys((check for check, _ in games()), True), "")
+    assert len([answer for answer in given if answer.get("over")]) > 10
+    assert max(answer.get("score", 0) for answer in given) >= 5
     assert not any(judged([])[0].values())
 
 
@@ -92,16 +90,16 @@ FORGERS = {
     "exits with success": "import os\nos._exit(0)\n",
     "equals everything": "class Same(int):\n    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return Same(7)\n",
     "patches json": "import json\njson.dumps = lambda *a, **k: '{\"value\": 3}'\ndef add(a, b):\n    return 0\n",
-    "patches the reporter": "import sys\nfor m in list(sys.modules.values()):\n    if hasattr(m, 'Report'):\n        m.Report.say = lambda self, **k: None\ndef add(a, b):\n    return 0\n",
+    "patches the reporter": "import sys\nfor m in list(sys.modules.values()):\n    if hasattr(m, 'DriverReport'):\n        m.DriverReport.say = lambda self, **k: None\ndef add(a, b):\n    return 0\n",
 }
 
 
 @contained
 @pytest.mark.parametrize("forger", FORGERS)
-@pytest.mark.parametrize("task", ["fn-add", "snake-contract"])
-def test_a_forger_does_not_pass(forger, task):
-    grade = grading.grade_program(task, FORGERS[forger], consent=True)
-    assert (grade.outcome, grade.passed) == ("graded", False)
+def test_a_forger_does_not_pass(forger):
+    for task in ("fn-add", "snake-contract"):
+        grade = grading.grade_program(task, FORGERS[forger], consent=True)
+        assert (grade.outcome, grade.passed) == ("graded", False)
 
 
 @contained
@@ -110,25 +108,14 @@ def test_a_report_with_the_secret_still_needs_the_right_answers():
     assert not grading.grade_program("fn-add", code, consent=True).passed
 
 
-@contained
-def test_grading_is_refused_when_a_known_program_is_misjudged(cache, monkeypatch):
-    monkeypatch.setattr(levels, "judge", lambda *_, **__: levels.Verdict(checks={"L1": True}))
-    with pytest.raises(NotTrusted, match="came out as L1"):
-        trust.trusted("pygame", "1", consent=True)
-    everything_good = levels.Verdict(checks=dict.fromkeys(["L1", "L2", "L3", "L4", "L5", "L6"], True))
-    monkeypatch.setattr(levels, "judge", lambda *_, **__: everything_good)
-    with pytest.raises(NotTrusted, match="L4_never_grows came out as L6"):
-        trust.trusted("pygame", "1", consent=True)
-    assert not list(cache.rglob("*.json"))
-
-
 def test_what_has_no_driver_is_ungraded_and_what_shows_nothing_is_not():
     for code in ("import msvcrt\n", "while True:\n    move = input()\n", "import pyglet\n"):
         assert levels.judge(code, consent=True).outcome == "ungraded"
     apart = "import curses\nfrom multiprocessing import Process\nProcess(target=print).start()\n"
     assert levels.judge(apart, consent=True).outcome == "ungraded"
-    assert levels.judge(None, consent=True).level == "L0"
-    assert levels.judge("def f(:", consent=True).level == "L0"
+    for code in ("def f(:", "", "# a comment\n"):
+        assert levels.judge(code, consent=True).level == "L0"
+        assert grading.grade_program("snake-fr", code, consent=True).mark == "bad"
     assert program(TASKS["snake-fr"].accept[0]).outcome == "one block"
     assert set(levels.MARKS) == {f"L{i}" for i in range(7)}
     assert levels.MARKS["L6"] == "good"

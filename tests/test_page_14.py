@@ -1,56 +1,36 @@
-"""Page 14: its own forward pass against llama.cpp on models it has not seen, and wrong passes that must be caught.
-
-The functions are taken from the page's cells: they stand nowhere else.
-"""
+"""Page 14: its own forward pass against llama.cpp on models it has not seen, and wrong passes that must be caught."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import page_cells
 import pytest
 from numpy.typing import NDArray
 
-from workbook import facts, models, paths, plots
+from workbook import facts, models
 from workbook.engines import llama
-from workbook.errors import BadOption, DamagedModel
+from workbook.errors import BadOption
 
 pytest.importorskip("llama_cpp")
 
-CELLS = {
-    cell["id"]: cell
-    for cell in json.loads((paths.notebooks() / "1_theory" / "14_transformer.ipynb").read_text(encoding="utf-8"))[
-        "cells"
-    ]
-    if cell["cell_type"] == "code"
-}
-FORWARD = [name for name, cell in CELLS.items() if "forward" in cell["metadata"].get("tags", [])]
+LINK = "1_theory/14_transformer.ipynb"
+CELLS = page_cells.load(LINK)
+SETTING = re.search(r"^n_layer.*?one head$", CELLS["open-it"], flags=re.M | re.S)
+assert SETTING, "the page has changed"
+CELLS["set-up of one file"] = f"hp, w = open_llama(file)\n{SETTING[0]}"
+PASS = [*page_cells.tagged(LINK, "forward"), "set-up of one file"]
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 60]
 Logits = NDArray[np.float32]
 
 
-def source(name: str) -> str:
-    """The code of one cell of the page."""
-    text = CELLS[name]["source"]
-    return text if isinstance(text, str) else "".join(text)
-
-
-def page(file: Path, *replaced: tuple[str, str]) -> dict[str, Any]:
-    """The page's forward pass on the model in ``file``, with pieces of its code replaced."""
-    setting = re.search(r"^n_layer.*?one head$", source("open-it"), flags=re.M | re.S)
-    assert setting, "the page has changed"
-    code = "\n\n".join([*map(source, FORWARD), "hp, w = open_llama(file)", setting[0]])
-    for old, new in replaced:
-        assert code.count(old) == 1, f"the page has changed: {old!r} is there {code.count(old)} times"
-        code = code.replace(old, new)
-    names: dict[str, Any] = {"np": np, "re": re, "gguf": gguf, "BadOption": BadOption, "file": file}
-    exec(code, names)
-    return names
+def page(file: Path, wrong: tuple[str, str] = ("", "")) -> Any:
+    """What the page's forward pass leaves behind on the model in ``file``."""
+    return page_cells.run(CELLS, *PASS, wrong=wrong, file=file)
 
 
 def tiny(path: Path, n_head: int = 4, n_kv: int = 2, d: int = 16, tied: bool = False, **more: Any) -> Path:
@@ -151,84 +131,33 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_pass_differs(tmp_path: Path, wrong: str) -> None:
+def test_a_wrong_pass_differs(tmp_path: Path) -> None:
     file = tiny(tmp_path / "tiny.gguf")
-    assert off(page(file, WRONG[wrong])["forward"](TOKENS), engine(file, TOKENS)) > 0.01
+    theirs = engine(file, TOKENS)
+    for name, wrong in WRONG.items():
+        assert off(page(file, wrong)["forward"](TOKENS), theirs) > 0.01, name
 
 
-def test_the_cache_changes_nothing_but_the_time(tmp_path: Path) -> None:
-    forward: Callable[..., Logits] = page(tiny(tmp_path / "tiny.gguf"))["forward"]
-    whole, cache = forward(TOKENS), {}
-    pieces = [forward(TOKENS[:5], cache), *(forward([t], cache) for t in TOKENS[5:9]), forward(TOKENS[9:], cache)]
-    assert off(np.concatenate(pieces), whole) < 1e-5
-    assert [k.shape for k, _ in cache.values()] == [(len(TOKENS), 2, 16)] * 2
-
-
-@pytest.mark.parametrize(
-    ("more", "named"),
-    [
+def test_what_the_page_cannot_compute_is_refused_in_one_line(tmp_path: Path) -> None:
+    strange: list[tuple[dict[str, Any], str]] = [
         ({"extra": "rope_freqs"}, "rope_freqs.weight"),  # Llama 3.1
         ({"extra": "blk.0.ffn_gate_inp"}, "ffn_gate_inp.weight"),  # a mixture of experts
         ({"extra": "blk.1.attn_q_norm"}, "attn_q_norm.weight"),
         ({"scaling": gguf.RopeScalingType.LINEAR}, "a stretched RoPE"),
-    ],
-)
-def test_what_the_page_cannot_compute_is_refused_in_one_line(tmp_path: Path, more: dict[str, Any], named: str) -> None:
-    with pytest.raises(BadOption, match=re.escape(named)) as refusal:
-        page(tiny(tmp_path / "tiny.gguf", **more))
-    assert "\n" not in str(refusal.value)
+    ]
+    files = [(tiny(tmp_path / f"{i}.gguf", **more), named) for i, (more, named) in enumerate(strange)]
+    for file, named in [*files, (models.minilm(), "this page computes 'llama', not 'bert'")]:
+        with pytest.raises(BadOption, match=re.escape(named)) as refusal:
+            page(file)
+        assert "\n" not in str(refusal.value)
 
 
-def test_another_architecture_is_refused_in_one_line() -> None:
-    with pytest.raises(BadOption, match="this page computes 'llama', not 'bert'") as refusal:
-        page(models.minilm())
-    assert "\n" not in str(refusal.value)
-
-
-# --- The table of families
-
-
-def known(arch: str, tmp_path: Path) -> bool:
-    """Whether llama.cpp has code for an architecture of this name."""
-    writer = gguf.GGUFWriter(tmp_path / "empty.gguf", arch)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    with pytest.raises(DamagedModel) as refusal:
-        llama.Model(tmp_path / "empty.gguf")
-    unknown, incomplete = "unknown model architecture", "key not found"
-    assert (unknown in str(refusal.value)) != (incomplete in str(refusal.value)), str(refusal.value)
-    return incomplete in str(refusal.value)
-
-
-def test_the_table_says_of_llama_cpp_what_llama_cpp_says(tmp_path: Path) -> None:
-    for row in facts.table("architectures").itertuples():
-        has = isinstance(row.gguf_arch, str) and known(row.gguf_arch, tmp_path)
-        assert row.llama_cpp == ("yes" if has else "no"), row.family
-    assert not known("xyz", tmp_path)
-
-
-def test_the_table_is_whole() -> None:
+def test_the_table_of_families_has_the_outlines_and_its_years() -> None:
     table = facts.table("architectures")
     outline = ["Transformer", "BERT", "GPT", "T5", "XLNet", "BART", "Turing-NLG", "Reformer", "ALBERT", "Llama"]
     assert set(outline) == set(table[table.outline_says.notna()].family)
     assert (table.outline_says.notna() == table.correction.notna()).all()
-    required = table.drop(columns=["gguf_arch", "outline_says", "correction"])
-    assert not required.isna().any().any()
-    assert table.family.is_unique
     for row in table.itertuples():
         cited = re.search(r"arXiv (\d\d)\d\d\.\d{5}", row.source)
         if cited and row.family != "GPT":  # its paper is on no server; the one cited is GPT-3's
             assert int(cited[1]) + 2000 == row.year, row.family
-
-
-def test_maps_draws_a_panel_each() -> None:
-    labels = ["a", "$b", "c"]
-    fig = plots.maps({"one": np.eye(3), "two": np.tri(3) > 0, "three": np.zeros((3, 3))}, labels, "title")
-    shown = [ax for ax in fig.axes if ax.images]
-    assert [ax.get_title(loc="left") for ax in shown] == ["one", "two", "three"]
-    assert np.array_equal(np.asarray(shown[0].images[0].get_array()), np.eye(3))
-    assert [text.get_text() for text in shown[0].get_yticklabels()] == ["a", r"\$b", "c"]
-    fig.canvas.draw()
-    assert fig.get_size_inches()[0] <= 5.2

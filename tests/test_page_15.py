@@ -1,63 +1,44 @@
-"""Page 15: its own codecs against ggml and the gguf library, byte for byte; wrong codecs that must be caught."""
+"""Page 15: its own codecs against ggml, byte for byte; wrong codecs that must be caught."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
+import page_cells
 import pytest
 from numpy.typing import NDArray
 
-from workbook import models, paths
+from workbook import models
 from workbook.quantization import TYPES
 
 pytest.importorskip("llama_cpp")
 gguf = pytest.importorskip("gguf")
 from workbook.engines import ggml  # noqa: E402
 
-PAGE = paths.notebooks() / "1_theory" / "15_quantization.ipynb"
-CELLS = {
-    cell["id"]: cell for cell in json.loads(PAGE.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
-}
-CODEC = [name for name, cell in CELLS.items() if "codec" in cell["metadata"].get("tags", [])]
+LINK = "1_theory/15_quantization.ipynb"
+CELLS = page_cells.load(LINK)
+CODEC = page_cells.tagged(LINK, "codec")
+NAMES = ("Q8_0", "Q4_0", "Q4_1")
 Weights = NDArray[np.float32]
 
 
-def source(name: str) -> str:
-    text = CELLS[name]["source"]
-    return text if isinstance(text, str) else "".join(text)
-
-
-def codecs(W: Weights, *replaced: tuple[str, str]) -> dict[str, Any]:
-    """The page's codecs, with pieces of their code replaced. ``W``: the matrix that those cells print of."""
-    code = "\n\n".join(source(name) for name in CODEC)
-    for old, new in replaced:
-        assert code.count(old) == 1, f"the page has changed: {old!r} is there {code.count(old)} times"
-        code = code.replace(old, new)
-    names: dict[str, Any] = {"np": np, "gguf": gguf, "ggml": ggml, "TYPES": TYPES, "W": W}
-    names["relative_error"] = lambda w, back: float(np.sqrt(np.mean((w - back) ** 2)))
-    exec(code, names)
-    return names
-
-
-@pytest.fixture(scope="module")
+@cache
 def matrix() -> Weights:
-    reader = gguf.GGUFReader(models.minilm())
-    return np.array(next(t for t in reader.tensors if t.name == "blk.0.ffn_down.weight").data)
+    """One in whose blocks a division rounds other than a product with the inverse."""
+    return np.array(next(t for t in gguf.GGUFReader(models.minilm()).tensors if t.name == "blk.4.ffn_down.weight").data)
 
 
-@pytest.fixture(scope="module")
-def page(matrix: Weights) -> dict[str, Any]:
-    return codecs(matrix)
+def page(wrong: tuple[str, str] = ("", "")) -> Any:
+    """The page's codecs."""
+    return page_cells.run(CELLS, *CODEC, wrong=wrong, W=matrix(), relative_error=lambda w, back: 0.0)
 
 
 def inputs() -> Iterator[tuple[str, Weights]]:
     rng = np.random.default_rng(15)
-    for tensor in gguf.GGUFReader(models.minilm()).tensors:
-        if len(tensor.shape) == 2 and tensor.shape[0] % 32 == 0:
-            yield tensor.name, np.array(tensor.data[:512])
+    yield "a matrix of MiniLM", matrix()
     for scale in (1e-30, 1e-12, 1e-8, 1e-4, 0.02, 1, 1e3, 1e5):
         yield f"random {scale:g}", rng.normal(0, scale, (200, 64)).astype(np.float32)
     for step in (1, 0.3, 1 / 3):  # halves of a step, where rounding has to decide
@@ -76,28 +57,31 @@ def _topped(rng: np.random.Generator, top: int, step: float) -> Weights:
     return (np.hstack([np.full((2000, 1), top), below]) * np.float32(step)).astype(np.float32)
 
 
-def differing(page: dict[str, Any], name: str) -> list[str]:
+@cache
+def expected(name: str) -> list[tuple[str, Weights, Any, Weights]]:
+    """Each input with the bytes that ggml makes of it, and the weights that ggml reads back."""
+    made = []
+    for what, weights in inputs():
+        raw = ggml.quantize(weights, name)
+        made.append((what, weights, raw, ggml.dequantize(raw, name)))
+    return made
+
+
+def differing(page: Any, name: str) -> list[str]:
     """The inputs whose bytes or weights are not ggml's."""
     encode, decode = page["CODECS"][name]
     wrong = []
-    for what, weights in inputs():
-        mine, theirs = encode(weights).reshape(len(weights), -1), ggml.quantize(weights, name)
-        back = decode(theirs.reshape(-1, TYPES[name].block_bytes)).reshape(weights.shape)
-        if not (np.array_equal(mine, theirs) and np.array_equal(back, ggml.dequantize(theirs, name))):
+    for what, weights, raw, theirs in expected(name):
+        mine = encode(weights).reshape(len(weights), -1)
+        back = decode(raw.reshape(-1, TYPES[name].block_bytes)).reshape(weights.shape)
+        if not (np.array_equal(mine, raw) and np.array_equal(back, theirs)):
             wrong.append(what)
     return wrong
 
 
-@pytest.mark.parametrize("name", ["Q8_0", "Q4_0", "Q4_1"])
-def test_every_byte_is_ggmls(page, name):
-    assert differing(page, name) == []
-
-
-@pytest.mark.parametrize("name", ["Q8_0", "Q4_0", "Q4_1"])
-def test_the_two_originals_agree_but_for_negative_zeros(name):
-    kind = gguf.GGMLQuantizationType[name]
-    differ = [what for what, x in inputs() if not np.array_equal(ggml.quantize(x, name), gguf.quantize(x, kind))]
-    assert differ == (["negative zero"] if name == "Q4_0" else [])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_byte_is_ggmls(name: str) -> None:
+    assert differing(page(), name) == []
 
 
 @pytest.mark.parametrize(
@@ -121,37 +105,24 @@ def test_the_two_originals_agree_but_for_negative_zeros(name):
         ("Q4_1", "inverse(d) + np.float32(0.5)", "inverse(d)"),
     ],
 )
-def test_a_wrong_codec_is_caught(matrix, name, old, new):
-    assert differing(codecs(matrix, (old, new)), name)
+def test_a_wrong_codec_is_caught(name: str, old: str, new: str) -> None:
+    assert differing(page((old, new)), name)
 
 
-def test_q4_k_by_hand(page):
+def test_q4_k_by_hand() -> None:
+    decode = page()["q4_k_decode"]
     rng = np.random.default_rng(4)
     for weights in (rng.normal(0, 1, (40, 1024)), rng.uniform(0, 1, (40, 256)), np.zeros((1, 256))):
         raw = ggml.quantize(weights.astype(np.float32), "Q4_K")
-        mine = page["q4_k_decode"](raw.reshape(-1, 144)).reshape(weights.shape)
+        mine = decode(raw.reshape(-1, 144)).reshape(weights.shape)
         assert np.array_equal(mine, ggml.dequantize(raw, "Q4_K"))
     raw = rng.integers(0, 256, (300, 144), dtype=np.uint8)  # every bit of the scales
     raw[:, [1, 3]] &= 0x3B  # d and dmin finite and positive
-    assert np.array_equal(page["q4_k_decode"](raw), ggml.dequantize(raw, "Q4_K").reshape(-1, 256))
+    assert np.array_equal(decode(raw), ggml.dequantize(raw, "Q4_K").reshape(-1, 256))
 
 
-def test_a_wrong_q4_k_is_caught(matrix):
+def test_a_wrong_q4_k_is_caught() -> None:
     for old, new in (("(c & 15) | (a >> 6 << 4)", "(c & 15) | (b >> 6 << 4)"), ("(c >> 4)", "(c & 15)"),
                      ("- (dmin * m)", "+ (dmin * m)")):  # fmt: skip
         with pytest.raises(AssertionError):
-            codecs(matrix, (old, new))
-
-
-def test_what_ggml_does_with_numbers_that_are_none():
-    block = np.ones((1, 32), dtype=np.float32)
-    for value, at, kept in ((np.nan, 1, True), (np.inf, 1, False), (-np.inf, 31, False)):
-        for name in ("Q8_0", "Q4_0", "Q4_1"):
-            odd = block.copy()
-            odd[0, at] = value
-            assert ggml.valid(ggml.quantize(odd, name), name) is kept, (value, name)
-            with np.errstate(all="ignore"):
-                theirs = gguf.quantize(odd, gguf.GGMLQuantizationType[name])
-            assert not ggml.valid(theirs, name)  # the library passes NaN on, and llama.cpp refuses it
-    too_large = ggml.quantize(np.full((1, 32), 1e7, dtype=np.float32), "Q8_0")
-    assert not ggml.valid(too_large, "Q8_0")
+            page((old, new))

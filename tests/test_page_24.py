@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import subprocess
-import sys
-import warnings
-from collections import Counter
 from typing import Any
 
 import numpy as np
+import page_cells
 import pandas as pd
 import pytest
 
@@ -19,30 +13,12 @@ from workbook import facts, paths
 
 bm25s = pytest.importorskip("bm25s")
 
-NOTEBOOK = json.loads((paths.notebooks() / "2_apis" / "24_embeddings.ipynb").read_text(encoding="utf-8"))
-CELLS = {cell["id"]: cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"}
+CELLS = page_cells.load("2_apis/24_embeddings.ipynb")
 TEXTS = paths.data() / "texts"
 PASSAGES = pd.concat(
     [pd.read_csv(TEXTS / f"{name}.csv", dtype={"page": str}) for name in ("passages", "topics_fr")], ignore_index=True
 )
 QUESTIONS = facts.table("search_questions")
-
-
-def source(name: str) -> str:
-    """The code of one cell of the page."""
-    text = CELLS[name]["source"]
-    return text if isinstance(text, str) else "".join(text)
-
-
-def made(name: str, *replaced: tuple[str, str], until: str = "\0", **given: Any) -> dict[str, Any]:
-    """The names that a cell's code makes, with pieces of it replaced, up to the line that begins with ``until``."""
-    code = source(name).partition(f"\n{until}")[0]
-    for old, new in replaced:
-        assert code.count(old) == 1, f"the page has changed: {old!r} is there {code.count(old)} times"
-        code = code.replace(old, new)
-    names: dict[str, Any] = {"re": re, "np": np, "math": math, "Counter": Counter, "pd": pd, **given}
-    exec(code, names)
-    return names
 
 
 def library(question: str, page: dict[str, Any]) -> np.ndarray:
@@ -56,7 +32,7 @@ def library(question: str, page: dict[str, Any]) -> np.ndarray:
 
 @pytest.mark.parametrize("question", [*QUESTIONS["question"][::6], "token token TOKEN", "zyzzyva"])
 def test_bm25_is_that_of_the_library(question: str) -> None:
-    page = made("bm25")
+    page = page_cells.run(CELLS, "bm25")
     ours = page["bm25_scores"](question, PASSAGES["text"])
     np.testing.assert_allclose(ours, library(question, page), rtol=1e-4, atol=1e-5)
 
@@ -66,7 +42,7 @@ def test_bm25_is_that_of_the_library(question: str) -> None:
     [("1 + (len(docs)", "(len(docs)"), ("1 - b + b", "1 + b"), ("rare * f /", "rare /"), ("- n + 0.5", "- n + 1.5")],
 )
 def test_a_wrong_bm25_is_caught(wrong: tuple[str, str]) -> None:
-    page = made("bm25", wrong)
+    page = page_cells.run(CELLS, "bm25", wrong=wrong)
     question = QUESTIONS["question"][0]
     with np.errstate(all="ignore"):
         ours = page["bm25_scores"](question, PASSAGES["text"])
@@ -104,56 +80,37 @@ def test_short_answers_stand_in_the_evidence() -> None:
         assert any(answer.lower() in plain for answer in row.answer.split("|")), row.id
 
 
-@pytest.mark.parametrize(
-    "row", list(facts.table("chunk_sizes").itertuples()), ids=lambda row: f"{row.pages}-{row.size_words}"
-)
-def test_the_table_of_chunks_is_of_this_snapshot(row: Any) -> None:
+def test_the_table_of_chunks_is_of_this_snapshot() -> None:
     """What needs no model of it: how many pieces, how many questions, and how many answers no piece holds whole."""
     pages = PASSAGES[PASSAGES["page"].notna()]
-    only = sorted(set(pages["page"])) if row.pages == "all" else [row.pages]
     english = (QUESTIONS["language"] == "en") & (QUESTIONS["kind"] != "crossing")
-    space = made("chunks", questions=QUESTIONS, english=english, pages=pages, Q=np.ones((len(QUESTIONS), 1)))
+    space = page_cells.run(
+        CELLS, "chunks", questions=QUESTIONS, english=english, pages=pages, Q=np.ones((len(QUESTIONS), 1))
+    )
     space["embed"] = lambda pieces: np.ones((len(pieces), 1))
-    n_pieces, n_questions, _, n_split = space["study"](row.size_words, only)
-    assert (n_pieces, n_questions, n_split) == (row.n_pieces, row.n_questions, row.n_split)
-    assert row.n_split + row.n_answered <= row.n_questions
+    for row in facts.table("chunk_sizes").itertuples():
+        only = sorted(set(pages["page"])) if row.pages == "all" else [row.pages]
+        n_pieces, n_questions, _, n_split = space["study"](row.size_words, only)
+        assert (n_pieces, n_questions, n_split) == (row.n_pieces, row.n_questions, row.n_split)
+        assert row.n_split + row.n_answered <= row.n_questions
 
 
-def test_the_snapshot_tells_when_it_is_stale() -> None:
-    run = subprocess.run(
-        [sys.executable, str(paths.root() / "tools" / "corpus.py"), "--check"],
-        capture_output=True, text=True, timeout=60, check=False, encoding="utf-8",
-    )  # fmt: skip
-    assert run.returncode in (0, 1), run.stderr
-    if run.returncode:
-        lines = run.stdout.splitlines()
-        warnings.warn(f"page 24 searches a snapshot: {len(lines)} passages differ, e.g. {lines[0]}", stacklevel=1)
-
-
-@pytest.mark.parametrize(
-    ("said", "wanted", "right"),
-    [
-        ("It is 32 bytes.", "32", True),
-        ("4,096 tokens", "4", False),
-        ("4,096 tokens", "4,096|4096", True),
-        ("version 2.61", "2.6", False),
-        ("since PyTorch 2.6.", "2.6", True),
-        ("It was Google", "google", True),
-        ("1320", "32", False),
-        ("12.6", "2.6", False),
-    ],
-)
-def test_how_an_answer_is_counted(said: str, wanted: str, right: bool) -> None:
-    assert made("rag-count", until="short =")["holds"](said, wanted) is right
+def test_how_an_answer_is_counted() -> None:
+    holds = page_cells.run(CELLS, "rag-count", until="short =")["holds"]
+    right = [("It is 32 bytes.", "32"), ("4,096 tokens", "4,096|4096"), ("since PyTorch 2.6.", "2.6"),
+             ("It was Google", "google")]  # fmt: skip
+    wrong = [("4,096 tokens", "4"), ("version 2.61", "2.6"), ("1320", "32"), ("12.6", "2.6")]
+    assert all(holds(*pair) for pair in right)
+    assert not any(holds(*pair) for pair in wrong)
 
 
 def test_the_interval_is_wilsons() -> None:
-    interval = made("recall", until="print(")["interval"]
+    interval = page_cells.run(CELLS, "recall", until="print(")["interval"]
     assert interval(1, 10) == pytest.approx((0.0179, 0.4042), abs=2e-4)
     assert interval(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-4)
 
 
 def test_the_place_of_the_first_passage_that_answers() -> None:
     names = pd.DataFrame({"id": ["a", "b", "c"]})
-    places = made("ranks", until="meaning =", passages=names, right=[{"c"}, {"a", "b"}])["places"]
+    places = page_cells.run(CELLS, "ranks", until="meaning =", passages=names, right=[{"c"}, {"a", "b"}])["places"]
     assert places(np.array([[3.0, 2.0, 1.0], [0.0, 5.0, 9.0]])).tolist() == [3, 2]

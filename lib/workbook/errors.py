@@ -147,7 +147,3 @@ class NoSandbox(WorkbookError):
 
 class BadTask(WorkbookError):
     """There is no such graded task, or the file that holds it is wrong."""
-
-
-class NotTrusted(WorkbookError):
-    """The grader misjudged a program whose level is known: it grades nothing until that is put right."""

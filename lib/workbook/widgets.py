@@ -6,15 +6,15 @@ keyboard, has a label on every control, and leaves a picture in a stored page.
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 
@@ -23,10 +23,32 @@ from workbook import plots
 Distribution = Callable[[float, int, float], tuple[Sequence[int], Sequence[float]]]
 """(temperature, top_k, top_p) to the ids that are kept and their probabilities."""
 
+Pieces = Callable[[str], Sequence[tuple[int, str]]]
+"""A text to its tokens: the id of each, and the words or signs to show for it."""
+
 TEMPERATURES = tuple(round(0.2 * step, 1) for step in range(11))
 TOP_KS = (0, 100, 40, 10, 3, 1)
 TOP_PS = (1.0, 0.99, 0.9, 0.75, 0.5, 0.25)
-_HERE = Path(__file__).parent
+LONGEST = 2000
+"""Characters that ``TokenExplorer`` cuts at once: more would not be read, and every key sends them all."""
+_FOLDER = Path(__file__).parent
+
+
+class PageWidget(anywidget.AnyWidget):
+    """A widget that leaves a picture and a steady text in a stored page."""
+
+    advice = "move the sliders"
+
+    def picture(self) -> bytes:
+        """What shows now, as a PNG file."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.advice} in a running page"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return {**data, "image/png": self.picture()}, metadata
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Frame:
     caption: str
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(PageWidget):
     """Sliders over a table of bars, one table a position of the sliders, all made beforehand.
 
     Parameters
@@ -56,8 +78,8 @@ class Explorer(anywidget.AnyWidget):
     controls, frames : one frame for each combination of choices, the last control's changing fastest.
     """
 
-    _esm = (_HERE / "explorer.js").read_text(encoding="utf-8")
-    _css = (_HERE / "explorer.css").read_text(encoding="utf-8")
+    _esm = (_FOLDER / "explorer.js").read_text(encoding="utf-8")
+    _css = (_FOLDER / "explorer.css").read_text(encoding="utf-8")
     title = traitlets.Unicode().tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -83,24 +105,11 @@ class Explorer(anywidget.AnyWidget):
         return Frame(tuple(shown["rows"]), tuple(shown["values"]), shown["caption"])
 
     def picture(self) -> bytes:
-        """What shows now, as a PNG file."""
-        import matplotlib.pyplot as plt
-
+        """The bars that show now, as a PNG file."""
         shown, controls = self.frame(), zip(self.controls, self.at, strict=True)
         setting = ", ".join(f"{control['label']} {control['choices'][at]}" for control, at in controls)
         bars = [(self.names[row], value / 100) for row, value in zip(shown.rows, shown.values, strict=True)]
-        fig = plots.token_bars({setting: bars}, shown.caption)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-        plt.close(fig)
-        return buffer.getvalue()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}: move the sliders in a running page"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, "image/png": self.picture()}, metadata
+        return plots.png(plots.token_bars({setting: bars}, shown.caption))
 
 
 class SamplingExplorer(Explorer):
@@ -134,3 +143,61 @@ def _caption(n_kept: int, values: Sequence[float]) -> str:
         return "1 token can be drawn: no chance is left."
     shown = f"the {len(values)} shown hold {sum(values):.0f} % of the probability"
     return f"{n_kept:,} tokens can be drawn; {shown}."
+
+
+class TokenExplorer(PageWidget):
+    """A text box whose text shows as tokens. Python cuts it, so a page that is only read shows ``examples`` alone.
+
+    Parameters
+    ----------
+    pieces : the page's own way to cut a text. examples : name to text; the first one shows at the start.
+    """
+
+    advice = "type into the box"
+    _esm = (_FOLDER / "token_widget.js").read_text(encoding="utf-8")
+    _css = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", "token_widget.css"))
+    examples = traitlets.Unicode().tag(sync=True)  # JSON: as one text, a stored page has it on one line
+    at = traitlets.Int(0).tag(sync=True)
+    longest = traitlets.Int(LONGEST).tag(sync=True)
+    typed = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Unicode("{}").tag(sync=True)
+    # The browser asks, Python answers: that is how the script learns that there is a Python.
+    asked = traitlets.Int(0).tag(sync=True)
+    answered = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, pieces: Pieces, examples: Mapping[str, str]) -> None:
+        self._pieces = pieces
+        held = [{"name": name, **self.cut(text)} for name, text in examples.items()]
+        super().__init__(examples=json.dumps(held, separators=(",", ":")))
+
+    def cut(self, text: str) -> dict[str, Any]:
+        """``text`` and its tokens, as the script takes them."""
+        text = text[:LONGEST]
+        # A browser can send half a character.
+        tokens = self._pieces(text.encode("utf-8", "replace").decode("utf-8"))
+        return {"text": text, "tokens": [[int(token), shown] for token, shown in tokens]}
+
+    @traitlets.observe("typed")
+    def _cut_typed(self, change: Any) -> None:
+        self.answer = json.dumps(self.cut(change["new"]), separators=(",", ":"))
+
+    @traitlets.observe("asked")
+    def _answer(self, change: Any) -> None:
+        self.answered = change["new"]
+
+    def picture(self) -> bytes:
+        """The example that shows, as a PNG file."""
+        shown = json.loads(self.examples)[self.at]
+        fig, ax = plt.subplots(figsize=(plots.WIDTH, 1.3))
+        ax.axis("off")
+        x, y = 0.0, 1.0
+        for token, text in shown["tokens"]:
+            width = 0.019 * max(len(text), 0.9 * len(str(token))) + 0.022
+            if x + width > 1:
+                x, y = 0.0, y - 0.45
+            box = {"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": plots.PALETTE[0]}
+            ax.text(x, y, text, family="monospace", fontsize=9, bbox=box, parse_math=False)
+            ax.text(x, y - 0.21, str(token), fontsize=8, color=plots.GREY)
+            x += width
+        ax.set(xlim=(0, 1), ylim=(min(y, 0.5) - 0.3, 1.2))
+        return plots.png(fig)

@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 import chromium
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 from watch import Watch
 
 from programs.site import build as site
@@ -29,43 +28,21 @@ OPEN: list[Page] = []
 """The pages that the running test has open: what a picture is taken of when it fails."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a reader looks at the site."""
-
-    size: tuple[int, int] = DESKTOP
-    scheme: str = "light"
-
-    def __str__(self) -> str:
-        return f"{self.size[0]}-{self.scheme}"
-
-
 @dataclass
 class Reader:
-    """Opens pages in one browser; a look's context is kept, a page is closed when its test ends."""
+    """Opens pages in one browser, each as if it were the first one."""
 
     browser: Browser
-    contexts: dict[Look, BrowserContext] = field(default_factory=dict)
 
-    def open(self, url: str, origin: str, look: Look | None = None, fresh: bool = False) -> tuple[Page, Watch]:
-        """A page with one who listens to it from the start. ``fresh``: nothing is remembered from other pages."""
-        page = self._context(look or Look(), fresh).new_page()
+    def open(self, url: str, origin: str, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> tuple[Page, Watch]:
+        """A page with one who listens to it from the start."""
+        viewport = {"width": size[0], "height": size[1]}
+        page = self.browser.new_context(viewport=viewport, color_scheme=scheme).new_page()  # type: ignore[arg-type]
         OPEN.append(page)
         page.set_default_timeout(30_000)
         watch = Watch(page, origin)
         page.goto(url, timeout=60_000)
         return page, watch
-
-    def _context(self, look: Look, fresh: bool) -> BrowserContext:
-        if not fresh and look in self.contexts:
-            return self.contexts[look]
-        made = self.browser.new_context(
-            viewport={"width": look.size[0], "height": look.size[1]},
-            color_scheme=look.scheme,  # type: ignore[arg-type]
-        )
-        if not fresh:
-            self.contexts[look] = made
-        return made
 
 
 def nothing(*found: list[str]) -> None:
@@ -93,32 +70,19 @@ def reader() -> Iterator[Reader]:
 
 
 @pytest.fixture(autouse=True)
-def _pages_are_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+def _pages_are_closed() -> Iterator[None]:
     OPEN.clear()
     yield
-    kept = request.getfixturevalue("reader").contexts.values() if OPEN else ()
     for page in OPEN:
         with contextlib.suppress(Error):
-            (page if page.context in kept else page.context).close()
+            page.context.close()
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> site.Folders:
-    """The checkout's pages, with a place of their own to build in."""
-    return dataclasses.replace(site.Folders.checkout(), build=tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="session")
-def seconds(folders: site.Folders) -> float:
-    """Build the site from the stored pages, once; how long it took."""
-    started = time.perf_counter()
+def html(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built once from the stored pages; not where no browser is."""
+    folders = dataclasses.replace(site.Folders.checkout(), build=tmp_path_factory.mktemp("site"))
     site.build(folders=folders)
-    return time.perf_counter() - started
-
-
-@pytest.fixture(scope="session")
-def html(folders: site.Folders, seconds: float) -> Path:
-    """The site from the stored pages."""
     return folders.html
 
 
@@ -141,11 +105,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
                 page.screenshot(path=out, timeout=10_000)
                 report.sections.append(("picture", f"{paths.shown(out)} shows the page as it stood"))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured, after all the tests, whether they passed or not."""
-    for reports in (terminalreporter.stats.get("passed", []), terminalreporter.stats.get("failed", [])):
-        for report in reports:
-            for name, value in report.user_properties:
-                terminalreporter.write_line(f"{name}: {value}")

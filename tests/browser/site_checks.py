@@ -30,14 +30,12 @@ def settle(page: Page) -> None:
         page.wait_for_timeout(2000)
 
 
-def sideways(page: Page) -> list[str]:
-    """The document scrolls sideways; which elements stick out."""
-    return _call(page, "sideways")
-
-
-def cut_off(page: Page) -> list[str]:
-    """What the page hides past its right edge, where nothing scrolls it into view."""
-    return _call(page, "cutOff")
+def whole(page: Page) -> list[str]:
+    """What is wrong with the page in this size: it scrolls sideways, hides what stands past its right edge, has figures
+    or widgets that do not show, keys or paths in its text.
+    """
+    found = _call(page, "sideways") + _call(page, "cutOff")
+    return found + figures(page) + widgets(page) + text(page)
 
 
 def figures(page: Page) -> list[str]:
@@ -68,7 +66,7 @@ def printed(page: Page) -> list[str]:
     """What is wrong on paper. The page is left in its printed form."""
     page.set_viewport_size(A4)  # type: ignore[arg-type]
     page.emulate_media(media="print")
-    found = sideways(page) + _call(page, "onPaper")
+    found = _call(page, "sideways") + _call(page, "onPaper")
     pdf = page.pdf(format="A4")
     return found if pdf.startswith(b"%PDF") and b"/Type /Page" in pdf else [*found, "it gives no sheet"]
 

@@ -1,108 +1,96 @@
-"""Every page of the site as readers have it: on a desktop and on a phone, by keyboard, on paper, from a disk."""
+"""Every page of the site as readers have it: on a desktop and on a phone, by keyboard, on paper, from a disk.
+
+A page is opened once; all that can be wrong with it is looked for in that one visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import keyboard_checks as keyboard
 import pytest
 import site_checks as checks
 import tour_checks as tour
-from conftest import DESKTOP, PHONE, Look, nothing
+from conftest import PHONE, Reader, nothing
 
 from workbook.pages import pages
 
-PAGES = pages()
-ADDRESSES = [*map(tour.address, PAGES), "index.html", "search.html", "data/README.html"]
-LOOKS = [Look(DESKTOP, "light"), Look(PHONE, "dark")]
-OTHER_LOOKS = [Look(DESKTOP, "dark"), Look(PHONE, "light")]
+PAGES = {tour.address(page): page for page in pages()}
+ADDRESSES = [*PAGES, "index.html", "search.html", "data/README.html"]
 FRONT_PAGE_BYTES = 600_000
 
-every_page = pytest.mark.parametrize("address", ADDRESSES)
+
+@pytest.fixture(scope="module")
+def visit(reader: Reader, base: str) -> Callable[[str], tour.Visit]:
+    """What one visit of a page finds, made once: whole in both lights and sizes, by keyboard, on paper."""
+
+    @cache
+    def made(address: str) -> tour.Visit:
+        page, watch = reader.open(base + address, base)
+        checks.settle(page)
+        found = checks.whole(page) + checks.accessibility(page) + keyboard.walk(page)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        page.reload()
+        checks.settle(page)
+        if page.evaluate("document.documentElement.dataset.theme") != "dark":
+            found.append("the page does not follow its reader into the dark")
+        found += checks.whole(page) + checks.accessibility(page) + checks.dark_figures(page)
+        if address in PAGES:
+            found += tour.downloads(page, PAGES[address])
+        ways = {way: tour.step(page, way) for way in ("next", "prev")}
+        if address != "search.html":
+            page.emulate_media(color_scheme="light")
+            found += checks.printed(page)
+        page.context.close()
+        return tour.Visit([*found, *watch.wrong], ways)
+
+    return made
 
 
-@every_page
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_a_page_is_whole(reader, base, address, look):
-    page, watch = reader.open(base + address, base, look)
-    checks.settle(page)
-    found = (
-        checks.sideways(page) + checks.cut_off(page) + checks.figures(page) + checks.widgets(page) + checks.text(page)
-    )
-    nothing(found, checks.accessibility(page), watch.wrong)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_is_whole(visit: Callable[[str], tour.Visit], address: str) -> None:
+    nothing(visit(address).found)
 
 
-@every_page
-@pytest.mark.parametrize("look", OTHER_LOOKS, ids=str)
-def test_a_page_is_whole_in_the_other_light(reader, base, address, look):
-    page, watch = reader.open(base + address, base, look)
-    assert page.evaluate("document.documentElement.dataset.theme") == look.scheme
-    dark = checks.dark_figures(page) if look.scheme == "dark" else []
-    nothing(checks.sideways(page), dark, watch.wrong)
+def test_next_and_previous_lead_through_all_pages(visit: Callable[[str], tour.Visit], base: str) -> None:
+    nothing(tour.out_of_order({address: visit(address) for address in PAGES}, base))
 
 
-@every_page
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_the_keyboard_alone_is_enough(reader, base, address, look):
-    page, watch = reader.open(base + address, base, look)
-    nothing(keyboard.walk(page), watch.wrong)
-
-
-@pytest.mark.parametrize("address", [address for address in ADDRESSES if address != "search.html"])
-def test_a_page_can_be_printed(reader, base, address):
-    page, watch = reader.open(base + address, base)
-    nothing(checks.printed(page), watch.wrong)
-
-
-@every_page
-def test_a_page_opens_from_a_disk(reader, html, address):
-    page, watch = reader.open((html / address).as_uri(), html.as_uri() + "/")
-    checks.settle(page)
-    nothing(checks.figures(page), checks.widgets(page), watch.wrong)
-
-
-def pages_with_widgets(html):
-    return [address for address in ADDRESSES if 'class="wb-widget"' in (html / address).read_text(encoding="utf-8")]
-
-
-@pytest.mark.parametrize("move", [keyboard.slider_by_keys, keyboard.slider_by_mouse])
-@pytest.mark.parametrize("way", ["served", "disk"])
-def test_widgets_move_without_a_kernel(reader, base, html, move, way):
-    found = {}
-    there = pages_with_widgets(html)
+def test_it_opens_from_a_disk_and_widgets_move_without_a_kernel(reader: Reader, base: str, html: Path) -> None:
+    """A widget moves by its slider, with the mouse and by keys, or else by its list of choices."""
+    there = [address for address in ADDRESSES if 'class="wb-widget"' in (html / address).read_text(encoding="utf-8")]
     assert there, "no page has a widget"
-    start = base if way == "served" else html.as_uri() + "/"
-    for address in there:
-        page, watch = reader.open(start + address, start)
-        page.wait_for_selector("div.wb-widget[data-live=true]", timeout=20_000)
-        # A widget moves by its slider, or else by its list of choices: one that has neither moves by nothing.
-        slides = page.locator(keyboard.SLIDER).count() > 0
-        found[address] = (move if slides else keyboard.choice_by_keys)(page) + watch.wrong
-    nothing([f"{address}: {line}" for address, lines in found.items() for line in lines])
+    found = []
+    for start in (base, html.as_uri() + "/"):
+        for address in [*there, "index.html"]:
+            page, watch = reader.open(start + address, start)
+            checks.settle(page)
+            lines = checks.figures(page) + checks.widgets(page)
+            if address in there:
+                slides = page.locator(keyboard.SLIDER).count() > 0
+                moves = (keyboard.slider_by_keys, keyboard.slider_by_mouse) if slides else (keyboard.choice_by_keys,)
+                lines += [line for move in moves for line in move(page)]
+            found += [f"{start + address}: {line}" for line in lines + watch.wrong]
+            page.context.close()
+    nothing(found)
 
 
 @pytest.mark.parametrize("way", ["served", "disk"])
-def test_the_search_finds_each_page(reader, base, html, way):
+def test_the_search_finds_each_page(reader: Reader, base: str, html: Path, way: str) -> None:
     start = base if way == "served" else html.as_uri() + "/"
     page, watch = reader.open(start + "search.html", start)
-    wanted = tour.terms(PAGES)
-    assert set(wanted) == set(map(tour.address, PAGES))
-    nothing(tour.not_found(page, start, wanted), watch.wrong)
+    wanted = tour.terms(list(PAGES.values()))
+    assert set(wanted) == set(PAGES)
+    few = wanted if way == "served" else dict(list(wanted.items())[:2])
+    nothing(tour.not_found(page, start, few), watch.wrong)
 
 
-def test_next_and_previous_lead_through_all_pages(reader, base):
-    page, _ = reader.open(base + "index.html", base)
-    nothing(tour.out_of_order(page, base, PAGES))
-
-
-@pytest.mark.parametrize("page_", PAGES, ids=lambda page: page.number)
-def test_the_download_is_the_page(reader, base, page_):
-    page, _ = reader.open(base + "index.html", base)
-    nothing(tour.downloads(page, base, page_))
-
-
-def test_the_front_page_is_light(reader, base, html, seconds, record_property):
-    page, watch = reader.open(base + "index.html", base, fresh=True)
+def test_the_front_page_is_light(reader: Reader, base: str) -> None:
+    page, watch = reader.open(base + "index.html", base)
     checks.settle(page)
     weight = watch.weigh()
-    total, whole = sum(weight.values()), sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    record_property("front page, on first load", f"{total / 1000:.0f} kB")
-    record_property("site", f"{whole / 1e6:.2f} MB, built in {seconds:.1f} s")
     assert weight["index.html"] > 1000
-    assert total < FRONT_PAGE_BYTES, "\n".join(f"{size / 1000:7.1f} kB  {name}" for name, size in weight.items())
+    assert sum(weight.values()) < FRONT_PAGE_BYTES, "\n".join(f"{size:9} B  {name}" for name, size in weight.items())

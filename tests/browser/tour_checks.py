@@ -6,7 +6,9 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urljoin
 
 import nbformat
@@ -16,20 +18,7 @@ from workbook.pages import Page
 
 RESULTS = "#search-results li a[href]"
 NONSENSE = "zqxjkwv"
-COMMON = {
-    "about",
-    "after",
-    "against",
-    "before",
-    "every",
-    "other",
-    "others",
-    "their",
-    "there",
-    "these",
-    "which",
-    "where",
-}
+COMMON = {"about", "after", "before", "every", "other", "others", "their", "there", "these", "which", "where"}
 
 
 def address(page: Page) -> str:
@@ -82,38 +71,46 @@ def step(tab: Tab, way: str) -> str | None:
     return urljoin(tab.url, href).split("#")[0] if href else None
 
 
-def out_of_order(tab: Tab, base: str, every: Iterable[Page]) -> list[str]:
-    """How the walk by "next" from the first page, and back by "previous", leaves the pages' order."""
-    wanted = [address(page) for page in every]
+@dataclass(frozen=True)
+class Visit:
+    """What is wrong with one page, and where its links lead."""
+
+    found: list[str]
+    ways: dict[str, str | None]
+
+
+def out_of_order(visits: dict[str, Visit], base: str) -> list[str]:
+    """How the links to the next and the previous page leave the order of these visits."""
     wrong = []
-    for way, pages in (("next", wanted), ("prev", wanted[::-1])):
+    for way, pages in (("next", list(visits)), ("prev", list(visits)[::-1])):
         for here, there in itertools.pairwise(pages):
-            tab.goto(base + here)
-            led = step(tab, way)
+            led = visits[here].ways[way]
             if led != base + there:
                 wrong.append(f"{here}: {way} leads to {led and led.removeprefix(base)}, not to {there}")
     return wrong
 
 
-def downloads(tab: Tab, base: str, page: Page) -> list[str]:
-    """What is wrong with the page's download: it must answer with the very notebook."""
-    tab.goto(base + address(page))
+def downloads(tab: Tab, page: Page) -> list[str]:
+    """What is wrong with the download of the page in front: it must answer with the very notebook."""
     link = tab.locator("a.wb-download")
     if not link.count():
         return ["no link a.wb-download"]
     url = urljoin(tab.url, link.first.get_attribute("href") or "")
     answer = tab.request.get(url, timeout=20_000)
-    if not answer.ok:
-        return [f"the download answers {answer.status}: {url.removeprefix(base)}"]
+    return another(answer.text(), page.path) if answer.ok else [f"the download answers {answer.status}: {url}"]
+
+
+def another(text: str, stored: Path) -> list[str]:
+    """How a downloaded notebook is another one than the page's."""
     try:
-        served = nbformat.reads(answer.text(), as_version=4)
+        served = nbformat.reads(text, as_version=4)
         nbformat.validate(served)
     except (ValueError, nbformat.ValidationError) as error:
         return [f"the download is no notebook: {str(error)[:100]}"]
-    stored = json.loads(page.path.read_text(encoding="utf-8"))
+    whole = json.loads(stored.read_text(encoding="utf-8"))
     wrong = []
-    if len(served.cells) != len(stored["cells"]):
-        wrong.append(f"the download has {len(served.cells)} cells, the page {len(stored['cells'])}")
-    if "widgets" in stored["metadata"] and "widgets" not in served.metadata:
+    if len(served.cells) != len(whole["cells"]):
+        wrong.append(f"the download has {len(served.cells)} cells, the page {len(whole['cells'])}")
+    if "widgets" in whole["metadata"] and "widgets" not in served.metadata:
         wrong.append("the download lacks the state of the widgets")
     return wrong

@@ -14,39 +14,30 @@ from pathlib import Path
 
 from servers import Server
 
-LIBRARY = "registry.ollama.ai/library"
 _LARGE = 2**20
 _WAIT_S = 60
 
 
 @dataclass
 class Registry:
-    """``host:port``, where it sends for its blobs, what was asked of it, and what it does wrong.
+    """What was asked of it, and what it does wrong.
 
     ``cuts``: so many answers with weights end halfway. ``flows`` cleared: the next stops there and waits for it.
-    ``damaged``: one byte is another. ``refuses``: blobs that are not weights are not given.
+    ``damaged``: one byte is another. ``ranges``: where each answer with weights began.
     """
 
     folder: Path
-    address: str = ""
-    elsewhere: str = ""
+    port: int = 0
     asked: list[str] = field(default_factory=list)
     ranges: list[int] = field(default_factory=list)
-    """Where each answer with weights began."""
     cuts: int = 0
     damaged: bool = False
-    refuses: bool = False
     flows: threading.Event = field(default_factory=threading.Event)
     halfway: threading.Event = field(default_factory=threading.Event)
 
-    def find(self, name: str, kind: str, what: str) -> bytes | None:
-        """The manifest or blob, if it is there."""
-        places = {
-            "manifests": self.folder / "manifests" / LIBRARY / name / what,
-            "blobs": self.folder / "blobs" / what.replace(":", "-"),
-        }
-        found = places[kind].read_bytes() if places[kind].is_file() else None
-        return None if found and kind == "blobs" and self.refuses and len(found) < _LARGE else found
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.port}"
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -55,20 +46,28 @@ class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.mine.asked.append(self.path)
         _, _, _, name, kind, what = self.path.split("/", 5)
-        found = self.mine.find(name, kind, what)
-        content, part = found or b"{}", re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        away = self.command == "GET" and kind == "blobs" and found is not None and not part
-        self.send_response(404 if found is None else 206 if part else 307 if away else 200)
+        places = {
+            "manifests": f"manifests/registry.ollama.ai/library/{name}/{what}",
+            "blobs": f"blobs/{what.replace(':', '-')}",
+        }
+        place = self.mine.folder / places[kind]
+        content, part = (
+            place.read_bytes() if place.is_file() else None,
+            re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")),
+        )
+        away = self.command == "GET" and kind == "blobs" and content is not None and not part
+        self.send_response(404 if content is None else 206 if part else 307 if away else 200)
         if away:  # as the real one does; Ollama asks there, by the part, only if the host is another
-            self.send_header("Location", f"{self.mine.elsewhere}{self.path}")
-        body = content[int(part[1]) : int(part[2]) + 1] if part else content
+            self.send_header("Location", f"https://127.0.0.1:{self.mine.port}{self.path}")
+        whole = content or b"{}"
+        body = whole[int(part[1]) : int(part[2]) + 1] if part else whole
         if part:
-            self.send_header("Content-Range", f"bytes {part[1]}-{part[2]}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {part[1]}-{part[2]}/{len(whole)}")
         self.send_header("Content-Length", str(0 if away else len(body)))
         self.end_headers()
         if self.command == "GET" and not away:
             with suppress(OSError):
-                self._send(body, int(part[1]) if part and len(content) > _LARGE else None)
+                self._send(body, int(part[1]) if part and len(whole) > _LARGE else None)
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -91,20 +90,17 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_models(of: Server, certificate: Path | None = None) -> Iterator[Registry]:
-    """A registry of the models of an Ollama; over HTTPS with a ``certificate``."""
-    mine = Registry(Path(of.environment.get("OLLAMA_MODELS", ".")))
+def serving_models(of: Server, certificate: Path) -> Iterator[Registry]:
+    """A registry of the models of an Ollama, over HTTPS."""
+    mine = Registry(Path(of.environment["OLLAMA_MODELS"]))
     mine.flows.set()
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Mine", (_Answers,), {"mine": mine})) as http:
         http.daemon_threads = True
         http.handle_error = lambda *_: None  # type: ignore[method-assign]  # one that went away is no news
-        if certificate is not None:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(certificate)
-            http.socket = tls.wrap_socket(http.socket, server_side=True)
-        port = http.server_address[1]
-        mine.address = f"{'127.0.0.1' if certificate is None else 'localhost'}:{port}"
-        mine.elsewhere = f"http://localhost:{port}" if certificate is None else f"https://127.0.0.1:{port}"
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
+        mine.port = http.server_address[1]
         threading.Thread(target=http.serve_forever, daemon=True).start()
         try:
             yield mine

@@ -1,16 +1,11 @@
 """``workbook refresh`` of a page about Ollama: on the real one, with the packaged model, twice alike."""
 
-import os
-import subprocess
-
 import nbformat
-import pytest
 from page_samples import page_of, sample
-from servers import NAME, ollama_binary, ollama_serving
+from servers import NAME
 
 from programs.site import normalize, refresh
 from workbook import pages
-from workbook.errors import BadPage
 
 ASK = "from workbook.engines import connect\n\nengine = connect()\nanswer = engine.chat('Name three colours.', temperature=0, num_predict=12)\nprint(answer.text)"
 TAKES = "took = engine.chat('Count to nine.', temperature=0, num_predict=8).total_ns\nprint(took)"
@@ -57,45 +52,3 @@ def test_a_page_about_ollama_is_refreshed_on_it_twice_alike(at_ollama, tmp_path,
     assert (measured.engine, measured.model) == ("ollama", NAME)
     assert dict(measured.versions)["ollama server"][0].isdigit()
     assert refresh.check_page(page.path.read_bytes(), page.link) == []
-
-
-def refused(page, tmp_path):
-    """Why the page was left as it was."""
-    before, said = page.path.read_bytes(), []
-    with pytest.raises(BadPage, match="Not refreshed: 11"):
-        refresh.refresh([page], said.append, lock=tmp_path / "lock")
-    assert page.path.read_bytes() == before
-    assert "\n" not in said[-1]
-    return said[-1]
-
-
-def test_an_ollama_without_the_packaged_model(ollama_there, tmp_path, monkeypatch):
-    page = about_ollama(tmp_path)
-    with ollama_serving(tmp_path / "empty", with_models=False) as empty:
-        monkeypatch.setenv("OLLAMA_HOST", empty.url)
-        line = refused(page, tmp_path)
-        assert "left as it was: Ollama has no model. Make it: echo FROM " in line
-        # What the line says to do is enough.
-        do = line.partition("Make it: ")[2].replace("ollama create", f"{ollama_binary()} create")
-        do = do.replace("Modelfile", str(tmp_path / "Modelfile")).replace("FROM ", f"FROM {os.getcwd()}/")
-        subprocess.run(do, shell=True, check=True, timeout=120, env=empty.environment, capture_output=True)
-        refreshed(page, tmp_path)
-        assert NAME in shown(page, "ask")
-
-
-def test_another_model_under_the_packaged_ones_name(ollama_there, tmp_path, monkeypatch):
-    page = about_ollama(tmp_path)
-    with ollama_serving(tmp_path / "other") as server:
-        monkeypatch.setenv("OLLAMA_HOST", server.url)
-
-        def tell(*words):
-            subprocess.run(
-                [ollama_binary(), *words], check=True, timeout=120, env=server.environment, capture_output=True
-            )
-
-        tell("rm", NAME)
-        assert f"Ollama has no {NAME}. Make it" in refused(page, tmp_path)
-        tell("cp", "all-minilm", NAME)
-        line = refused(page, tmp_path)
-        assert f"Ollama's {NAME} is another one (" in line
-        assert "), not the packaged one. Make it" in line

@@ -1,4 +1,4 @@
-"""Ends at once, and leaves a daemon: forked twice, in a session of its own, its environment empty."""
+"""Ends at once, and leaves a child that holds its output, and a daemon: forked twice, its environment empty."""
 
 import os
 import sys
@@ -9,8 +9,7 @@ if os.fork():
     os._exit(0)
 os.setsid()
 if os.fork():
-    os._exit(0)
+    time.sleep(600)
 for fd in range(3):
     os.close(fd)
 os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", sys.argv[1]], {})
-time.sleep(600)

@@ -1,7 +1,6 @@
 """``make perf``: figures and ratios, printed and judged by nobody; only what does not run at all fails.
 
-The recorder against llama-bench: alternately, on the same file, threads, batch, ubatch, flash attention and cache.
-``WORKBOOK_PERF_ROUNDS`` (default 11) rounds of recorder, llama-bench, llama-bench again.
+``WORKBOOK_PERF_ROUNDS`` (default 11) rounds, in each of which all contenders take their turn.
 """
 
 from __future__ import annotations
@@ -10,108 +9,122 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from math import comb
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+import httpx
 import llama_bench
 import pytest
+from servers import NAME, Server, ollama_binary, ollama_serving, workbook_serving
 
-from programs.bench import cells
-from programs.bench.sampler import Sampler
-from programs.site import budgets, normalize
+from programs.bench import store
+from programs.site import cost as costs
+from programs.site import normalize
 from programs.site.execute import execute, reproducible
-from workbook import models, pages, paths
+from workbook import models, pages
 from workbook.engines import llama
+from workbook.engines.embedded import Embedded
 
 ROUNDS = int(os.environ.get("WORKBOOK_PERF_ROUNDS", "11"))
-WIDEST = 0.02
-CONFIDENCE = 0.95
+THREADS = llama.usable_cores()
+N_GEN, NUM_CTX = 96, 2048
+COMMAND = ["-c", "from programs.cli import app; app()"]
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Between which two order statistics the median lies with at least 95% confidence; all of them if few.
+def said(ratios: list[float]) -> str:
+    """The median ratio, and between which two order statistics it lies with at least 95% confidence; all of them if few.
 
     The k-th smallest and largest of n leave the median out with a chance of 2 * sum(C(n, i), i < k) / 2^n.
     """
     ordered, n = sorted(ratios), len(ratios)
-    outside = 0.0
-    k = 0
-    while k < n // 2 and 2 * (outside + comb(n, k) / 2**n) <= 1 - CONFIDENCE:
+    k, outside = 0, 0.0
+    while k < n // 2 and 2 * (outside + comb(n, k) / 2**n) <= 0.05:
         outside += comb(n, k) / 2**n
         k += 1
     k = max(k, 1)
-    return ordered[k - 1], ordered[n - k]
+    return f"median {median(ratios):.4f}, interval {ordered[k - 1]:.4f} to {ordered[n - k]:.4f}, n = {n}"
 
 
-def verdict(ratios: list[float]) -> str:
-    """One line: median ratio, its interval, and what that means at 2%."""
-    low, high = interval(ratios)
-    if len(ratios) < 6 or high - low > WIDEST:
-        means = "undecided"  # five rounds give no interval of 95%
-    elif low >= 1 - WIDEST and high <= 1 + WIDEST:
-        means = "within 2%"
-    elif high < 1 - WIDEST or low > 1 + WIDEST:
-        means = "outside 2%"
-    else:
-        means = "undecided"
-    return f"median {median(ratios):.4f}, interval {low:.4f} to {high:.4f}, n = {len(ratios)}: {means}"
-
-
-def test_the_verdict_by_hand() -> None:
+def test_the_interval_by_hand() -> None:
     # With 11 rounds the 2nd and the 10th value: 2 * (1 + 11) / 2048 = 1.2%; the 3rd would give 6.5%.
-    assert interval([float(i) for i in range(1, 12)]) == (2.0, 10.0)
-    assert interval([float(i) for i in range(1, 10)]) == (2.0, 8.0)
-    assert interval([1.0, 2.0]) == (1.0, 2.0)
-    assert "within 2%" in verdict([0.995, 1.0, 1.0, 1.001, 1.005, 0.999, 1.002, 1.003, 1.0])
-    assert "outside 2%" in verdict([1.05 + i / 1000 for i in range(9)])
-    assert "undecided" in verdict([0.95 + i / 100 for i in range(9)])
-    assert "undecided" in verdict([1.0, 1.0])
+    assert "interval 2.0000 to 10.0000" in said([float(i) for i in range(1, 12)])
+    assert "interval 1.0000 to 2.0000" in said([1.0, 2.0])
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("name", "n_prompt", "n_gen"), [("pp512", 512, 0), ("tg128", 0, 128)])
-def test_recorder_beside_llama_bench(name: str, n_prompt: int, n_gen: int) -> None:
-    path = models.packaged()
-    ours: list[float] = []
-    theirs: list[float] = []
-    again: list[float] = []
-    with llama.Model(path) as model:
-        cell = cells.bare_cells(model, "smollm2:135m", n_prompt or 512, n_gen or 128)[0 if n_prompt else 1]
-        setting = llama_bench.Setting(
-            path, model.n_threads, n_prompt, n_gen, n_batch=model.n_batch, n_ubatch=model.n_ubatch
-        )
-        llama_bench.program()
-        for _ in range(ROUNDS):
-            cell.run(0)  # the warm-up, as llama-bench has one
-            with Sampler(cell.pids):  # it watches in a real run too
-                took = cell.run(1).outcome.total_ns
-            assert took
-            ours.append((n_prompt + n_gen) / took * 1e9)
-            theirs += llama_bench.rates(setting)
-            again += llama_bench.rates(setting)
-    lines = [
-        f"{name}, {model.n_threads} threads: recorder {median(ours):.1f}, llama-bench {median(theirs):.1f} tokens/s",
-        "    recorder / llama-bench:    " + verdict([a / b for a, b in zip(ours, theirs, strict=True)]),
-        "    llama-bench / llama-bench: " + verdict([a / b for a, b in zip(again, theirs, strict=True)]),
-        # what disturbs a run only slows it: the fastest of many are the least disturbed, and say no more than that
-        f"    the fastest of each:       {max(ours) / max(theirs):.4f}, llama-bench's own {max(again) / max(theirs):.4f}",
-    ]
-    print("\n" + "\n".join(lines))
+def test_recorder_beside_llama_bench(tmp_path: Path) -> None:
+    """On the same file and threads, alternately; llama-bench twice, to see by how much it differs from itself."""
+    path, taken = models.packaged(), {"pp512": [], "tg128": []}
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("name: perf\nrepetitions: 1\nprompts: [pp512, tg128]\n")
+    env = {**os.environ, "WORKBOOK_ENGINE": "embedded", "WORKBOOK_THREADS": str(THREADS)}
+    for i in range(ROUNDS):
+        theirs, again = ([llama_bench.rate(path, THREADS, *n) for n in ((512, 0), (0, 128))] for _ in range(2))
+        into = str(tmp_path / str(i))
+        command = [sys.executable, *COMMAND, "bench", str(plan), "--results", into, "--host", "here"]
+        subprocess.run(command, env=env, check=True, capture_output=True, timeout=600)
+        kept = {r.prompt_id: r for r in store.load(Path(into)).records if not r.is_warmup}
+        ours = [kept["pp512"].pp_ts, kept["tg128"].tg_ts]
+        for name, *row in zip(taken, ours, theirs, again, strict=True):
+            taken[name].append(row)
+    for name, rows in taken.items():
+        print(f"\n{name}, {THREADS} threads: recorder / llama-bench:    {said([a / b for a, b, _ in rows])}")
+        print(f"{'':<18} llama-bench / llama-bench: {said([c / b for _, b, c in rows])}")
 
 
-@pytest.mark.parametrize(
-    "command", [["-c", "import workbook"], ["-c", "from programs.cli import app; app()", "--help"]]
-)
+def in_process(engine: Embedded) -> Callable[[str], float]:
+    """Tokens a second by the client's clock; so is the other."""
+
+    def ask(text: str) -> float:
+        stream = engine.complete(text, stream=True, temperature=0, num_predict=N_GEN, num_ctx=NUM_CTX)
+        times = [time.perf_counter() for _ in stream]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    return ask
+
+
+def over_http(server: Server) -> Callable[[str], float]:
+    options = {"num_predict": N_GEN, "temperature": 0, "num_ctx": NUM_CTX, "num_thread": THREADS}
+
+    def ask(text: str) -> float:
+        body = {"model": NAME, "prompt": text, "raw": True, "options": options}
+        with httpx.stream("POST", server.url + "/api/generate", json=body, timeout=600) as answer:
+            times = [time.perf_counter() for _ in answer.iter_lines()][:-1]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    return ask
+
+
+def test_endpoint_beside_in_process_and_ollama(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        asks = {"in process": in_process(stack.enter_context(Embedded(n_threads=THREADS)))}  # type: ignore[arg-type]
+        asks["endpoint"] = over_http(stack.enter_context(workbook_serving(tmp_path)))
+        if ollama_binary():
+            real = ollama_serving(tmp_path / "ollama", LLAMA_ARG_THREADS=str(THREADS))
+            asks["Ollama"] = over_http(stack.enter_context(real))
+        rates: dict[str, list[float]] = {name: [] for name in asks}
+        for i in range(ROUNDS + 1):
+            for name, ask in asks.items():
+                # About 250 tokens that begin otherwise each time: nothing of them is in a cache.
+                rate = ask(f"{len(rates[name]) * 7919}{name} begins. " + "The cat sat on the mat and looked. " * 25)
+                if i:  # the first is the warm-up
+                    rates[name].append(rate)
+    print(f"\n{THREADS} threads, {N_GEN} tokens after a prompt of about 250")
+    for name, found in rates.items():
+        pairs = zip(rates["endpoint"], found, strict=True)
+        print(f"{name:<12} {median(found):7.1f} tokens/s; endpoint / it: {said([a / b for a, b in pairs])}")
+
+
+@pytest.mark.parametrize("command", [["-c", "import workbook"], [*COMMAND, "--help"]], ids=["import", "help"])
 def test_start_in_a_third_of_a_second(command: list[str]) -> None:
     took = []
     for _ in range(7):
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60)
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=60)
         took.append(time.perf_counter() - began)
-        if done.returncode:
-            pytest.skip(f"python {' '.join(command)} does not run: {done.stderr.strip()[-200:]}")
     print(f"\npython {' '.join(command)}: {median(took):.3f} s (budget 0.3 s)")
 
 
@@ -119,41 +132,5 @@ def test_start_in_a_third_of_a_second(command: list[str]) -> None:
 def test_pages_beside_what_is_recorded_of_them(page: pages.Page, tmp_path: Path) -> None:
     notebook = normalize.load(page.path.read_bytes(), page.link)
     cost = execute(notebook, page.path.parent, reproducible(tmp_path / "results", tmp_path / "ipython"))
-    said = f"page {page.number}: {cost.seconds:.1f} s (budget {budgets.RUN_ALL_S} s)"
-    if page.measured and page.measured.seconds:
-        said += f", recorded {page.measured.seconds:g} s, ratio {cost.seconds / page.measured.seconds:.2f}"
-    print("\n" + said)
-
-
-def test_inspect_beside_the_gguf_library() -> None:
-    from workbook import formats
-
-    path = models.packaged()
-    program = "import sys, time; import gguf; began = time.perf_counter(); gguf.GGUFReader(sys.argv[1])"
-    program += "; print(time.perf_counter() - began)"
-    run = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120)
-    took = []
-    for _ in range(7):
-        began = time.perf_counter()
-        formats.inspect(path)
-        took.append(time.perf_counter() - began)
-    line = f"inspect on {path.name}: {median(took):.3f} s (budget 0.2 s)"
-    if run.returncode == 0:
-        line += f", gguf.GGUFReader {float(run.stdout):.3f} s, ratio {float(run.stdout) / median(took):.0f}"
-    print("\n" + line)
-
-
-def test_the_ladders_of_page_15(tmp_path: Path) -> None:
-    """The cells of the page themselves: all types on weights never quantized, then the model's nine files."""
-    pytest.importorskip("gguf")
-    notebook = normalize.load((paths.notebooks() / "1_theory" / "15_quantization.ipynb").read_bytes(), "15")
-    source = {cell["id"]: cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"}
-    names: dict[str, Any] = {}
-    took = {}
-    for name in ("setup", "weights", "absmax", "block-size", "oracle-check", "ladder", "make"):
-        code = source[name].partition("for what, X in inputs.items()")[0]  # only the random numbers of that cell
-        began = time.perf_counter()
-        exec(code, names)
-        took[name] = time.perf_counter() - began
-    rungs, files = names["LADDER"], names["files"]
-    print(f"\nladder of page 15: {len(rungs)} types {took['ladder']:.2f} s, {len(files)} files {took['make']:.1f} s")
+    recorded = f", recorded {page.measured.seconds:g} s" if page.measured and page.measured.seconds else ""
+    print(f"\npage {page.number}: {cost.seconds:.1f} s (budget {costs.RUN_ALL_S} s){recorded}")

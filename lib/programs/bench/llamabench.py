@@ -15,20 +15,19 @@ import json
 import ntpath
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from programs.bench.fields import Flash, MachineFacts, Outcome, Record, Repetition, Setup
 from workbook import paths
 from workbook.errors import BadOption
 
 MAX_BYTES = 64 * 2**20
-MAX_ROWS = 100_000
-MAX_SAMPLES = 100_000
 _HOW = "Give what llama-bench writes with -o json or -o jsonl."
 _NOTED = (
     "backends", "devices", "split_mode", "main_gpu", "tensor_split", "tensor_buft_overrides", "no_kv_offload",
@@ -43,6 +42,42 @@ _DESCRIBED = re.compile(
 """What ``model_type`` says: "llama 8B Q4_K - Medium", "qwen2 1.5B all F32", "phi3 3B IQ4_XS - 4.25 bpw"."""
 
 _FLASH: Mapping[str, Flash] = {"-1": "auto", "0": "off", "1": "on", "false": "off", "true": "on"}
+_Nanoseconds = Annotated[int, Field(gt=0, strict=True)]
+
+
+class _Test(BaseModel):
+    """A row as llama-bench writes it; a whole number may be text, as CSV has it. Other fields are in ``model_extra``."""
+
+    model_config = {"extra": "allow", "protected_namespaces": ()}
+
+    test_time: datetime
+    model_filename: str
+    model_type: str = ""
+    model_n_params: int | None = None
+    n_prompt: int
+    n_gen: int
+    n_depth: int = 0
+    n_batch: int | None = None
+    n_ubatch: int | None = None
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+    type_k: str | None = None
+    type_v: str | None = None
+    flash_attn: Any = None
+    build_number: int | None = None
+    build_commit: str | None = None
+    cpu_info: str = ""
+    gpu_info: str = ""
+    samples_ns: Annotated[list[_Nanoseconds], Field(min_length=1, max_length=100_000)] | None = None
+    avg_ns: Annotated[int, Field(gt=0)] | None = None
+
+    def cell(self) -> str:
+        """The test as llama-bench's own table names it: pp512, tg128, pp512+tg128, tg128 @ d4096."""
+        sizes = {"pp": self.n_prompt, "tg": self.n_gen}
+        name = "+".join(f"{mark}{size}" for mark, size in sizes.items() if size)
+        if not name:
+            raise ValueError("n_prompt and n_gen are 0")
+        return name + (f" @ d{self.n_depth}" if self.n_depth else "")
 
 
 def records(path: Path, host: str | None = None) -> list[Record]:
@@ -54,22 +89,26 @@ def records(path: Path, host: str | None = None) -> list[Record]:
     rows = _rows(path)
     run_id = hashlib.sha256(json.dumps(rows[0], sort_keys=True).encode()).hexdigest()[:12]
     made: list[Record] = []
-    count: dict[str, int] = {}
+    count: Counter[str] = Counter()
     for number, row in enumerate(rows, 1):
         try:
-            setup, machine = _setup(row), _machine(row, host)
-            started_at = _time(row)
-            for outcome in _outcomes(row, setup):
-                rep = count[setup.hash()] = count.get(setup.hash(), 0) + 1
-                which = Repetition(run_id=run_id, rep_index=rep, is_warmup=False, started_at=started_at)
-                made.append(Record.of(which, setup, outcome, machine))
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise BadOption(f"{path.name}, row {number}: {where}: {first['msg'][:200]}. {_HOW}") from None
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
-            said = f"no field {error}" if isinstance(error, KeyError) else str(error)[:200]
-            raise BadOption(f"{path.name}, row {number}: {said}. {_HOW}") from None
+            test = _Test.model_validate(row)
+            setup, gpu = _setup(test), (test.gpu_info[:100],)
+            machine = MachineFacts(
+                host=host, cpu_model=test.cpu_info[:100] or None, gpus=gpu if test.gpu_info else None
+            )
+            at = test.test_time
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+            for outcome in _outcomes(test):
+                count[setup.hash()] += 1
+                rep = Repetition(run_id=run_id, rep_index=count[setup.hash()], is_warmup=False, started_at=at)
+                made.append(Record.of(rep, setup, outcome, machine))
+        except (ValueError, OverflowError) as error:  # pydantic's are among them
+            said = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors(include_input=False, include_url=False)[0]
+                said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise BadOption(f"{path.name}, row {number}: {said[:250]}. {_HOW}") from None
     return made
 
 
@@ -78,129 +117,68 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     shown = paths.shown(path)
     if not path.is_file():
         raise BadOption(f"{shown} is no file. {_HOW}")
+    if path.stat().st_size > MAX_BYTES:
+        raise BadOption(f"{shown} is larger than {MAX_BYTES >> 20} MiB. {_HOW}")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadOption(f"{shown} is larger than {MAX_BYTES >> 20} MiB. {_HOW}")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadOption(f"{shown} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise BadOption(f"{shown} is no text in UTF-8. {_HOW}") from None
-    try:
-        found = _parsed(text)
+        found = _parsed(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError, csv.Error):
-        found = []
+        found = None
     if (
-        not found
-        or len(found) > MAX_ROWS
-        or not all(isinstance(row, dict) and ("samples_ns" in row or "avg_ns" in row) for row in found)
+        not isinstance(found, list)
+        or not found
+        or not all(isinstance(row, dict) and not row.keys().isdisjoint(("samples_ns", "avg_ns")) for row in found)
     ):
         raise BadOption(f"{shown} is not what llama-bench writes. {_HOW}")
     return found
 
 
-def _parsed(text: str) -> list[dict[str, Any]]:
+def _parsed(text: str) -> Any:
     start = text.lstrip()[:1]
     if start == "[":
-        found = json.loads(text)
-        return found if isinstance(found, list) else []
+        return json.loads(text)
     if start == "{":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     rows = csv.DictReader(io.StringIO(text), strict=True)
-    if rows.fieldnames is None or len(set(rows.fieldnames)) != len(rows.fieldnames):
-        return []
-    return [dict(row) for row in rows if None not in row and None not in row.values()]
+    return [row for row in rows if None not in row and None not in row.values()]
 
 
-def _setup(row: Mapping[str, Any]) -> Setup:
+def _setup(test: _Test) -> Setup:
     # A word of others: cut, because a long one made for it would keep the pattern busy for hours.
-    described = _DESCRIBED.fullmatch(str(row.get("model_type") or "")[:200])
+    described = _DESCRIBED.fullmatch(test.model_type[:200])
     quant = described and described["quant"].removeprefix("all ") + (f"_{described['mix']}" if described["mix"] else "")
-    number, commit = row.get("build_number"), row.get("build_commit")
-    noted = [f"{name} {_plain(row[name])}" for name in _NOTED if row.get(name) not in (None, "")]
+    build = f"b{test.build_number} ({test.build_commit})"[:80] if test.build_number is not None else None
+    more = {name: value for name, value in (test.model_extra or {}).items() if value not in (None, "")}
+    # JSON writes true where CSV writes 1.
+    noted = [f"{name} {int(v) if isinstance(v := more[name], bool) else v}" for name in _NOTED if name in more]
+    told = test.model_dump(include=set(Setup.model_fields)) | {
+        "model_type": described and described["arch"],
+        "flash_attn": _FLASH.get(str(test.flash_attn).lower()),
+    }
     return Setup(
         method="llama-bench",
-        prompt_id=_cell(row),
+        prompt_id=test.cell(),
         engine="llama.cpp",
-        engine_version=f"llama-bench b{number} ({commit})"[:100] if number is not None else None,
-        engine_build=f"b{number} ({commit})"[:100] if number is not None else None,
+        engine_version=build and f"llama-bench {build}",
+        engine_build=build,
         build_info=", ".join(noted)[:1000] or None,
-        model_name=_model(str(row["model_filename"])),
-        model_type=described["arch"] if described else None,
+        # The file's name alone: the folder is a matter of the machine it lay on.
+        model_name=posixpath.basename(ntpath.basename(test.model_filename)).removesuffix(".gguf")[:100],
         quant=quant or None,
-        model_n_params=_whole(row, "model_n_params") or None,
-        n_batch=_whole(row, "n_batch"),
-        n_ubatch=_whole(row, "n_ubatch"),
-        n_threads=_whole(row, "n_threads"),
-        n_gpu_layers=_whole(row, "n_gpu_layers"),
-        type_k=row.get("type_k") or None,
-        type_v=row.get("type_v") or None,
-        flash_attn=_FLASH.get(str(row.get("flash_attn")).lower()),
+        **told,
     )
 
 
-def _plain(value: Any) -> Any:
-    """JSON writes true where CSV writes 1."""
-    return int(value) if isinstance(value, bool) else value
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    """The test as llama-bench's own table names it: pp512, tg128, pp512+tg128, tg128 @ d4096."""
-    sizes = [(mark, _whole(row, field) or 0) for mark, field in (("pp", "n_prompt"), ("tg", "n_gen"))]
-    depth = _whole(row, "n_depth") or 0
-    name = "+".join(f"{mark}{size}" for mark, size in sizes if size)
-    if not name:
-        raise ValueError("n_prompt and n_gen are 0")
-    return name + (f" @ d{depth}" if depth else "")
-
-
-def _outcomes(row: Mapping[str, Any], setup: Setup) -> Iterator[Outcome]:
-    samples = row.get("samples_ns")
-    warnings: tuple[str, ...] = ()
-    if samples is None:
-        samples, warnings = [_whole(row, "avg_ns")], ("the mean of repetitions that the file does not tell",)
-    if not isinstance(samples, list) or not 0 < len(samples) <= MAX_SAMPLES:
-        raise ValueError(f"samples_ns is no list of 1 to {MAX_SAMPLES} times")
-    n_prompt, n_gen = _whole(row, "n_prompt"), _whole(row, "n_gen")
+def _outcomes(test: _Test) -> Iterator[Outcome]:
+    mean = ("the mean of repetitions that the file does not tell",)
+    samples, warnings = (test.samples_ns, ()) if test.samples_ns else ([test.avg_ns], mean)
     for took in samples:
         yield Outcome(
-            n_prompt=n_prompt,
+            n_prompt=test.n_prompt,
             n_cached=0,
-            n_gen=n_gen,
+            n_gen=test.n_gen,
             token_count_source="engine",
-            prompt_ns=took if not n_gen else None,
-            gen_ns=took if not n_prompt else None,
+            prompt_ns=took if not test.n_gen else None,
+            gen_ns=took if not test.n_prompt else None,
             total_ns=took,
             warnings=warnings,
         )
-
-
-def _machine(row: Mapping[str, Any], host: str | None) -> MachineFacts:
-    gpu = str(row.get("gpu_info") or "")[:100]
-    return MachineFacts(host=host, cpu_model=str(row.get("cpu_info") or "")[:100] or None, gpus=(gpu,) if gpu else None)
-
-
-def _model(filename: str) -> str:
-    """The file's name alone: the folder is a matter of the machine it lay on."""
-    name = posixpath.basename(ntpath.basename(filename))
-    return name.removesuffix(".gguf")[:100]
-
-
-def _time(row: Mapping[str, Any]) -> datetime:
-    """When the test began; llama-bench tells no more of its repetitions."""
-    found = datetime.fromisoformat(str(row["test_time"]).replace("Z", "+00:00"))
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def _whole(row: Mapping[str, Any], name: str) -> int | None:
-    """A whole number, which CSV writes as text; None where there is none."""
-    value = row.get(name)
-    if isinstance(value, str):
-        return int(value) if re.fullmatch(r"-?\d{1,18}", value) else _no_number(name)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    return _no_number(name)
-
-
-def _no_number(name: str) -> int:
-    raise ValueError(f"{name} is no whole number")

@@ -7,19 +7,23 @@ own, which appears whole or not at all, under the name that its records give it.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs.bench import answers, index, lines, marks, private, store
+from programs.bench import private, store
 from programs.bench.fields import Record
-from programs.bench.lines import Problem
-from programs.bench.marks import Mark
+from programs.bench.store import Problem
 from workbook import paths
 from workbook.errors import BadOption
 
+MAX_ANSWER_BYTES = 2 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.jsonl")
+_ANSWER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,190}\.md")
 _RESERVED = re.compile(r"(?i)dropped|unknown-host|con|prn|aux|nul|com\d|lpt\d")
 _SAME_IN_A_RUN = ("host", "cpu_model", "ram_total_bytes")
 
@@ -52,169 +56,176 @@ class _Line:
     place: str
 
 
-class _Conflict(Exception):
-    """Why a file is refused as a whole."""
-
-
 def merge(sources: Iterable[Path], folder: Path | None = None) -> Merged:
     """Take the records, answers and marks in ``sources`` (folders or files) into ``folder``.
 
     Raises BadOption: a source that is not there or cannot be read, or a folder that cannot be written.
     """
-    folder = paths.results() if folder is None else folder
-    done = Merged()
-    found = [path for source in sources for path in _files(source, done)]
-    here = _Here(folder)
-    for path in found:
-        try:
-            here.take(path, done)
-        except _Conflict as conflict:
-            done.refused.append(_problem(path, str(conflict)))
-        except OSError as error:
-            raise BadOption(
-                f"{paths.shown(folder)} cannot be written ({error.strerror}). Merge again: what is there is known."
-            ) from None
-    return done
+    into = _Folder(paths.results() if folder is None else folder)
+    for path in [path for source in sources for path in _files(source, into.done)]:
+        into.take(path)
+    return into.done
 
 
-def add(records: Sequence[Record], origin: Path, folder: Path | None = None) -> Merged:
+def add(records: Iterable[Record], origin: Path, folder: Path | None = None) -> Merged:
     """Take records that were made from the file ``origin``, as ``merge`` takes those of a file."""
-    folder, done = (paths.results() if folder is None else folder), Merged()
-    name = lines.printable(paths.shown(origin))
-    try:
-        _Here(folder).join([_Line(private.cleaned(r), name) for r in records], done)
-    except _Conflict as conflict:
-        done.refused.append(_problem(origin, str(conflict)))
-    return done
+    into, name = _Folder(paths.results() if folder is None else folder), store.printable(paths.shown(origin))
+    into.join(origin, [_Line(private.cleaned(record), name) for record in records])
+    return into.done
 
 
 def _files(source: Path, done: Merged) -> list[Path]:
     """The files of records in a source; what may not be one of them is refused."""
     if not source.exists():
-        raise BadOption(f"there is no {lines.printable(str(source))}. Give folders or files of records.")
-    if source.is_file():
-        candidates: Sequence[Path] = (source,)
-    else:
-        listed = store.files(source)
-        candidates = listed.paths
-        done.refused += listed.problems
+        raise BadOption(f"there is no {store.printable(str(source))}. Give folders or files of records.")
+    listed, unread = ([source], []) if source.is_file() else store.files(source)
+    done.refused += unread
     kept = []
-    for path in candidates:
+    for path in listed:
         if path.is_symlink() and path != source:
-            done.refused.append(_problem(path, "a link: not followed"))
+            done.refused.append(Problem.of(path, "a link: not followed"))
         elif not _NAME.fullmatch(path.name):
-            done.refused.append(_problem(path, "an odd name: letters, digits, - . _ and .jsonl at the end"))
+            done.refused.append(Problem.of(path, "an odd name: letters, digits, - . _ and .jsonl at the end"))
         else:
             kept.append(path)
     return kept
 
 
-class _Here:
-    """The folder that records are merged into, and what is known of its runs."""
+class _Folder:
+    """The folder that records are merged into, what is known of its runs, and what was done."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = {run_id: list(found) for run_id, found in index.open_index(folder).run_files().items()}
-        self.known: dict[str, dict[tuple[object, ...], _Line]] = {}
-        self.dropped = set(index.open_index(folder / store.DROPPED).run_files())
+        self.folder, self.done = folder, Merged()
+        self.files: dict[str, Path] = {}  # the first of each run
+        self.known: dict[str, dict[tuple[str, str, int], _Line]] = {}
+        for path in store.files(folder)[0]:
+            self._know(path, _lines(path, []))
 
-    def take(self, path: Path, done: Merged) -> None:
-        """Join the records of one file, then its answers and marks. Raises _Conflict."""
-        read: list[_Line] = []
-        name = lines.printable(paths.shown(path))
-        for number, item in store.numbered(path):
-            if isinstance(item, Problem):
-                done.refused.append(item)
-            else:
-                read.append(_Line(private.cleaned(item, names=False), f"{name}:{number}"))
-        runs = self.join(read, done)
-        if not runs:
-            return
-        beside = answers.beside(path)
-        if len(runs) > 1 and beside.exists():
-            done.refused.append(_problem(beside, "answers beside several runs: whose they are is not told"))
-        elif len(runs) == 1:
-            self._answers(beside, runs[0], done)
-        self._marks(marks.beside(path), runs, done)
+    def _know(self, path: Path, lines: Iterable[_Line]) -> None:
+        for line in lines:
+            self.files.setdefault(line.record.run_id, path)
+            self.known.setdefault(line.record.run_id, {}).setdefault(store.key(line.record), line)
 
-    def join(self, read: Sequence[_Line], done: Merged) -> list[str]:
-        """Write what is new in these lines, run by run; the ids of their runs. All of it is checked before."""
+    def take(self, path: Path) -> None:
+        """Join the records of one file, then its answers and marks."""
+        read = _lines(path, self.done.refused)
+        runs = self.join(path, [_Line(private.cleaned(one.record, names=False), one.place) for one in read])
+        answers = path.with_suffix(store.ANSWERS)
+        if len(runs) > 1 and answers.exists():
+            self.done.refused.append(Problem.of(answers, "answers beside several runs: whose they are is not told"))
+        elif len(runs) == 1 and os.path.lexists(answers):
+            self._take_answers(answers, runs[0])
+        marks = path.with_suffix(store.MARKS)
+        if runs and marks.exists() and not marks.is_symlink():
+            self._take_marks(marks, runs)
+
+    def join(self, path: Path, read: Sequence[_Line]) -> list[str]:
+        """Write what is new in these lines of ``path``, run by run; the ids of their runs, none if it is refused."""
         groups: dict[str, list[_Line]] = {}
         for line in read:
             groups.setdefault(line.record.run_id, []).append(line)
-        fresh = {run_id: self._fresh(run_id, group) for run_id, group in groups.items()}
-        for run_id, new in fresh.items():
-            done.known += len(groups[run_id]) - len(new)
+        for run_id, group in groups.items():
+            if conflict := self._conflict(run_id, group):
+                self.done.refused.append(Problem.of(path, conflict))
+                return []
+        for run_id, group in groups.items():
+            have = self.known.get(run_id, {})
+            new = {store.key(line.record): line for line in group if store.key(line.record) not in have}
+            self.done.known += len(group) - len(new)
             if new:
-                done.runs += run_id not in self.files
-                done.repetitions += len(new)
-                self._write(run_id, new)
+                self.done.runs += not have
+                self.done.repetitions += len(new)
+                self._write(run_id, list(new.values()))
         return list(groups)
 
-    def _fresh(self, run_id: str, group: Sequence[_Line]) -> list[_Line]:
-        """The lines that are not here yet. Raises _Conflict: they contradict what is here, or each other."""
-        if run_id in self.dropped and run_id not in self.files:
-            raise _Conflict(f"run {run_id} was dropped here. Bring it back first: workbook results restore {run_id}")
+    def _conflict(self, run_id: str, group: Sequence[_Line]) -> str | None:
+        """How these lines contradict what is here, or each other."""
         host = group[0].record.host
         if host is not None and _RESERVED.fullmatch(host):
-            raise _Conflict(f"its host is called {host!r}, which no folder may be")
-        known = dict(self._known(run_id))
-        new = []
+            return f"its host is called {host!r}, which no folder may be"
+        known = dict(self.known.get(run_id, {}))
         for line in group:
             first = known.setdefault(store.key(line.record), line)
-            if first is line:
-                new.append(line)
-            elif first.record != line.record:
-                raise _Conflict(f"{line.place} and {first.place} differ and have the same run id and repetition")
-        for one in known.values():
-            for name in _SAME_IN_A_RUN:
-                if len({getattr(one.record, name), getattr(group[0].record, name)} - {None}) > 1:
-                    raise _Conflict(f"{group[0].place} and {one.place} have the same run id and another {name}")
-        return new
-
-    def _known(self, run_id: str) -> dict[tuple[object, ...], _Line]:
-        """The records of a run that are here, by their key."""
-        if run_id not in self.known:
-            found = self.known.setdefault(run_id, {})
-            for path in self.files.get(run_id, ()):
-                for number, item in store.numbered(path):
-                    if isinstance(item, Record) and item.run_id == run_id:
-                        found.setdefault(store.key(item), _Line(item, f"{paths.shown(path)}:{number}"))
-        return self.known[run_id]
+            if first.record != line.record:
+                return f"{line.place} and {first.place} differ and have the same run id and repetition"
+        for name in _SAME_IN_A_RUN:
+            told = {value: one.place for one in known.values() if (value := getattr(one.record, name)) is not None}
+            if len(told) > 1:
+                return f"{' and '.join(list(told.values())[:2])} have the same run id and another {name}"
+        return None
 
     def _write(self, run_id: str, new: Sequence[_Line]) -> None:
-        """Put new lines into a file of their own."""
+        """Put new lines into a file of their own. Raises BadOption: the folder cannot be written."""
         first = new[0].record
-        plain = store.run_file(self.folder, first.host or store.UNKNOWN_HOST, first.started_at, run_id)
-        content = b"".join(line.record.line().encode() + b"\n" for line in new)
-        target, number = plain, 1
-        while not lines.create(target, content):
-            number += 1
-            target = plain.with_name(f"{plain.stem}_{number}.jsonl")  # sorts behind the first
-        self.files.setdefault(run_id, []).append(target)
-        self._known(run_id).update({store.key(line.record): _Line(line.record, paths.shown(target)) for line in new})
+        target = plain = store.run_file(self.folder, first.host or store.UNKNOWN_HOST, first.started_at, run_id)
+        content, number = b"".join(line.record.line().encode() + b"\n" for line in new), 1
+        try:
+            while not store.create(target, content):
+                number += 1
+                target = plain.with_name(f"{plain.stem}_{number}.jsonl")  # sorts behind the first
+        except OSError as error:
+            said = f"{paths.shown(self.folder)} cannot be written ({error.strerror})."
+            raise BadOption(f"{said} Merge again: what is there is known.") from None
+        self._know(target, (_Line(line.record, paths.shown(target)) for line in new))
 
-    def _answers(self, source: Path, run_id: str, done: Merged) -> None:
-        wanted = {line.record.answer_sha256 for line in self._known(run_id).values()} - {None}
-        carried = answers.carry(source, answers.beside(self.files[run_id][0]), {sha for sha in wanted if sha})
-        done.answers += carried.added
-        done.known_answers += carried.known
-        done.refused += carried.refused
-
-    def _marks(self, source: Path, runs: Sequence[str], done: Merged) -> None:
-        if source.is_symlink() or not source.exists():
+    def _take_answers(self, source: Path, run_id: str) -> None:
+        """Copy the answers that a record of this run names by its checksum; none is overwritten."""
+        if source.is_symlink() or not source.is_dir():
+            self.done.refused.append(Problem.of(source, "a link: not followed" if source.is_symlink() else "no folder"))
             return
-        read = marks.read(source)
-        done.refused += read.problems
-        for mark in read.marks:
+        target = self.files[run_id].with_suffix(store.ANSWERS)
+        wanted = [line.record.answer_sha256 for line in self.known[run_id].values()]
+        for name in sorted(os.listdir(source)):
+            content, why = _answer(source / name)
+            sha = None if content is None else hashlib.sha256(content).hexdigest()
+            if content is None:
+                self.done.refused.append(Problem.of(source / name, why))
+            elif sha not in wanted:
+                self.done.refused.append(Problem.of(source / name, "no record of this run names it by its checksum"))
+            elif store.create(target / name, content):
+                wanted.remove(sha)  # one file for each record
+                self.done.answers += 1
+            elif (target / name).read_bytes() == content:
+                wanted.remove(sha)
+                self.done.known_answers += 1
+            else:
+                self.done.refused.append(Problem.of(source / name, f"differs from {paths.shown(target / name)}"))
+
+    def _take_marks(self, source: Path, runs: Collection[str]) -> None:
+        found, problems = store.read_marks(source)
+        self.done.refused += problems
+        for mark in found:
             if mark.run_id not in runs:
                 continue
-            clean = Mark(**(dict(mark) | {"reason": private.text(mark.reason, names=False)}))
-            target = marks.beside(self.files[mark.run_id][0])
-            if clean not in (marks.read(target).marks if target.exists() else ()):
-                marks.append(target, clean)
-                done.marks += 1
+            clean = mark.model_copy(update={"reason": private.text(mark.reason, names=False)})
+            target = self.files[mark.run_id].with_suffix(store.MARKS)
+            if not target.exists() or clean not in store.read_marks(target)[0]:
+                store.append_line(target, clean.model_dump_json().encode())
+                self.done.marks += 1
 
 
-def _problem(path: Path, why: str) -> Problem:
-    return Problem(lines.printable(paths.shown(path)), 0, why)
+def _lines(path: Path, problems: list[Problem]) -> list[_Line]:
+    """The records of a file, each with its place; to ``problems`` goes what could not be read."""
+    read = list(store.numbered(path, Record))
+    problems += [item for _, item in read if isinstance(item, Problem)]
+    name = store.printable(paths.shown(path))
+    return [_Line(item, f"{name}:{number}") for number, item in read if isinstance(item, Record)]
+
+
+def _answer(path: Path) -> tuple[bytes | None, str]:
+    """What is in an answer's file, or why it is not taken."""
+    if not _ANSWER_NAME.fullmatch(path.name):
+        return None, "an odd name: refused"
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            return None, "a link or no file: refused"
+        if about.st_size > MAX_ANSWER_BYTES:
+            return None, f"larger than {MAX_ANSWER_BYTES >> 20} MiB: refused"
+        content = path.read_bytes()
+        content.decode()
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        return None, "no text in UTF-8: refused"
+    return content, ""

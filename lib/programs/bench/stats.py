@@ -1,23 +1,26 @@
-"""Median and spread of repetitions, and the signs that they should not be trusted."""
+"""Is a run sound? Median and spread of its repetitions, and the signs that they should not be trusted."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from programs.bench import records as tables
 from programs.bench.fields import Record
-from programs.bench.noise import mostly_cached
+from programs.bench.store import Contents, one_run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CV_LIMIT = 0.05
 TREND_LIMIT = 0.02  # a trend that moves the rate by less than this is no news
 P_LIMIT = 0.05
 OTHER_LOAD_LIMIT_PCT = 10.0
 FEWEST = 5
-_EXACT_TO = 50  # values: above, the normal approximation of Kendall's score is as good
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _PLAIN = ("model_name", "quant", "method", "engine")
 TELLING = (
@@ -27,175 +30,111 @@ TELLING = (
 """What tells cells of one prompt from each other, in a table."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a record: its field, its unit, and what to multiply the field by for that unit."""
-
-    field: str
-    unit: str
-    scale: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """The field without its unit."""
-        return self.field.removesuffix("_ns")
+def cv(values: Sequence[float] | pd.Series[float]) -> float:
+    """Coefficient of variation: sample standard deviation over mean; NaN for one value."""
+    return float(np.std(values, ddof=1) / np.mean(values)) if len(values) > 1 else math.nan
 
 
-PP = Metric("pp_ts", "tokens/s")
-TG = Metric("tg_ts", "tokens/s")
-TTFT = Metric("ttft_ns", "ms", 1e-6)
-METRICS = (PP, TG, TTFT)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """``n`` values by their median and quartiles; ``cv``: sample standard deviation over mean, None for one value."""
-
-    n: int
-    median: float
-    q1: float
-    q3: float
-    cv: float | None
-
-    @property
-    def iqr(self) -> float:
-        """Distance between the quartiles: the middle half of the values lies in it."""
-        return self.q3 - self.q1
-
-
-def spread(values: Sequence[float]) -> Spread | None:
-    """Median, quartiles (interpolated linearly) and coefficient of variation; None without values."""
-    if not len(values):
-        return None
-    data = np.asarray(values, dtype=float)
-    q1, median, q3 = np.percentile(data, [25, 50, 75])
-    cv = float(data.std(ddof=1) / data.mean()) if len(data) > 1 and data.mean() else None
-    return Spread(len(data), float(median), float(q1), float(q3), cv)
-
-
-def values(records: Iterable[Record], metric: Metric) -> list[float]:
-    """The metric of the repetitions that count: finished well, valid, no warm-up, the model loaded before.
-
-    No prompt rate of a prompt that was cached for the most part: the time of a token or two is not one.
-    """
-    counted = (getattr(r, metric.field) for r in records if counts(r) and not (metric == PP and mostly_cached(r)))
-    return [value * metric.scale for value in counted if value is not None]
-
-
-def counts(record: Record) -> bool:
-    """Whether a repetition enters the figures of its cell."""
-    return record.status == "ok" and not record.is_warmup and not record.cold and record.invalid is None
-
-
-def cells(records: Iterable[Record]) -> list[tuple[str, list[Record]]]:
-    """The cells of one run, in order, each with a name: its prompt's id, and what tells it from others of that id."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.config_hash, []).append(record)
-    made = []
-    for group in groups.values():
-        first = group[0]
-        alike = [other[0] for other in groups.values() if other[0].prompt_id == first.prompt_id]
-        telling = [name for name in TELLING if len({getattr(other, name) for other in alike}) > 1]
-        told = (str(getattr(first, name)) if name in _PLAIN else f"{name}={getattr(first, name)}" for name in telling)
-        made.append((" ".join([first.prompt_id, *told]), group))
-    return made
-
-
-def trend(data: Sequence[float]) -> float | None:
+def trend(data: Sequence[float] | pd.Series[float]) -> float | None:
     """Relative change from first to last repetition where the order is no accident, else None.
 
-    Kendall's test (two-sided, 5%, exact up to 50 values) says whether; Theil and Sen's slope says how much.
+    Kendall's test (two-sided, 5%) says whether; Theil and Sen's slope says how much.
     """
-    n = len(data)
-    if n < FEWEST:
+    from scipy.stats import kendalltau, theilslopes
+
+    if len(data) < FEWEST or not kendalltau(range(len(data)), data).pvalue <= P_LIMIT:  # no chance at all: all alike
         return None
-    early, late = np.triu_indices(n, k=1)
-    y = np.asarray(data, dtype=float)
-    steps = y[late] - y[early]
-    if _chance(n, abs(int(np.sign(steps).sum()))) > P_LIMIT:
-        return None
-    return float(np.median(steps / (late - early))) * (n - 1) / float(np.median(y))
+    return float(theilslopes(data).slope) * (len(data) - 1) / float(np.median(data))
 
 
-def _chance(n: int, score: int) -> float:
-    """How often n values in random order have a Kendall score of at least ``score``, up or down."""
-    if n > _EXACT_TO:
-        sd = (n * (n - 1) * (2 * n + 5) / 18) ** 0.5
-        return 2 * NormalDist().cdf(-max(0, score - 1) / sd)
-    ways = np.ones(1)  # ways[k]: orders of the values so far with k inversions
-    for size in range(2, n + 1):
-        ways = np.convolve(ways, np.ones(size)) / size
-    top = len(ways) - 1  # score = top - 2 * inversions
-    return float(sum(p for k, p in enumerate(ways) if abs(top - 2 * k) >= score))
+def cells(run: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The cells of one run, in order, each with a name: its prompt's id, and what tells it from others of that id."""
+    first = run.drop_duplicates("config_hash")
+    for _, cell in run.groupby("config_hash", sort=False):
+        prompt = cell["prompt_id"].iloc[0]
+        alike = first[first["prompt_id"] == prompt]
+        yield name(cell, [field for field in TELLING if alike[field].nunique(dropna=False) > 1]), cell
 
 
-def doubts(records: Sequence[Record], cell: str | None = None) -> list[str]:
-    """What speaks against the repetitions of one cell, one line each; nothing if all is well."""
-    cell = cell or (records[0].prompt_id if records else "")
-    found = [f"{cell}: {line}" for line in _left_out(records)]
-    for metric in (PP, TG):
-        data = values(records, metric)
-        summary = spread(data)
-        if summary is None:
-            continue
-        if summary.n < FEWEST:
-            found.append(f"{cell} {metric.field}: only {summary.n} repetitions; take at least {FEWEST}")
-        if summary.cv is not None and summary.cv > CV_LIMIT:
-            found.append(f"{cell} {metric.field}: varies by {summary.cv:.1%} (more than {CV_LIMIT:.0%}): noisy")
+def name(cell: pd.DataFrame, telling: Iterable[str]) -> str:
+    """What a cell is called: its prompt's id, and the fields that tell it from others of that id."""
+    said = [str(cell["prompt_id"].iloc[0])]
+    for field in telling:
+        value = None if cell[field].isna().iloc[0] else cell[field].iloc[0]
+        said.append(str(value) if field in _PLAIN else f"{field}={value}")
+    return " ".join(said)
+
+
+def doubts(run: pd.DataFrame) -> list[str]:
+    """What speaks against the repetitions of one run, one line each; nothing if all is well."""
+    return [f"{cell_name}{doubt}" for cell_name, cell in cells(run) for doubt in _doubts(cell)]
+
+
+def _doubts(cell: pd.DataFrame) -> Iterator[str]:
+    yield from (f": {line}" for line in _left_out(cell))
+    for metric in (tables.PP, tables.TG):
+        data = tables.values(tables.measured(cell), metric)
+        if 0 < len(data) < FEWEST:
+            yield f" {metric.field}: only {len(data)} repetitions; take at least {FEWEST}"
+        if cv(data) > CV_LIMIT:
+            yield f" {metric.field}: varies by {cv(data):.1%} (more than {CV_LIMIT:.0%}): noisy"
         change = trend(data)
         if change is not None and abs(change) > TREND_LIMIT:
-            found.append(f"{cell} {metric.field}: changes by {change:+.0%} from first to last: heat, or other load")
-    load = [r.other_load_pct for r in records if r.other_load_pct is not None and not r.is_warmup]
-    if load and max(load) > OTHER_LOAD_LIMIT_PCT:
-        found.append(f"{cell}: other programs used up to {max(load):.0f}% of a core meanwhile")
-    return found + [f"{cell}: {line}" for line in _warned(records)]
+            yield f" {metric.field}: changes by {change:+.0%} from first to last: heat, or other load"
+    timed = cell[~cell["is_warmup"]]
+    load = timed["other_load_pct"].max()
+    if load > OTHER_LOAD_LIMIT_PCT:
+        yield f": other programs used up to {load:.0f}% of a core meanwhile"
+    yield from (f": {line}" for line in _warned(timed["warnings"]))
 
 
-def _left_out(records: Sequence[Record]) -> Iterator[str]:
+def _left_out(cell: pd.DataFrame) -> Iterator[str]:
     """Which repetitions do not count, and why."""
-    skipped = [r for r in records if r.status == "skipped"]
-    failed = [r for r in records if r.status not in ("ok", "skipped")]
-    invalid = [r for r in records if r.invalid is not None]
-    again = [r for r in records if r.cold and not r.is_warmup]
-    if skipped:
-        yield f"not run: {skipped[0].error}"
-    if failed:
-        yield f"{len(failed)} repetitions failed ({failed[0].status}: {failed[0].error})"
-    if invalid:
-        yield f"{len(invalid)} repetitions are invalid and left out ({invalid[0].invalid})"
+    skipped = cell[cell["status"] == "skipped"]
+    failed = cell[~cell["status"].isin(("ok", "skipped"))]
+    invalid = cell["invalid"].dropna()
+    again = (cell["cold"].fillna(False) & ~cell["is_warmup"]).sum()
+    if len(skipped):
+        yield f"not run: {skipped['error'].iloc[0]}"
+    if len(failed):
+        yield f"{len(failed)} repetitions failed ({failed['status'].iloc[0]}: {failed['error'].iloc[0]})"
+    if len(invalid):
+        yield f"{len(invalid)} repetitions are invalid and left out ({invalid.iloc[0]})"
     if again:
-        yield f"{len(again)} repetitions had to load the model again and are left out"
+        yield f"{again} repetitions had to load the model again and are left out"
 
 
-def _warned(records: Sequence[Record]) -> Iterator[str]:
-    """The warnings that records hold, each kind once; other load has its own line."""
+def _warned(warnings: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """The warnings that repetitions carry, each kind once; other load has its own line."""
     kinds: dict[str, list[str]] = {}
-    for warning in (w for r in records if not r.is_warmup for w in r.warnings):
+    for warning in (one for some in warnings for one in some):
         kinds.setdefault(_NUMBER.sub("", warning), []).append(warning)
-    for warnings in kinds.values():
-        if not warnings[0].startswith("other programs used"):
-            yield warnings[0] + (f" ({len(warnings)} repetitions)" if len(warnings) > 1 else "")
+    for alike in kinds.values():
+        if not alike[0].startswith("other programs used"):
+            yield alike[0] + (f" ({len(alike)} repetitions)" if len(alike) > 1 else "")
 
 
-def all_doubts(records: Iterable[Record]) -> list[str]:
-    """The doubts of every cell of one run."""
-    return [doubt for cell, group in cells(records) for doubt in doubts(group, cell)]
+def show(loaded: Contents, beginning: str) -> str:
+    """The cells of the one run whose id begins so, and its doubts. Raises BadOption: none does, or several do."""
+    run_id = one_run(beginning, (record.run_id for record in loaded.records))
+    mine = [record for record in loaded.records if record.run_id == run_id]
+    run = tables.run_line(tables.frame(mine), loaded.invalid)
+    return "\n".join([run, table(mine), *(f"! {doubt}" for doubt in all_doubts(mine))])
 
 
 def table(records: Iterable[Record]) -> str:
     """Median and spread of every cell of one run, as lines of text."""
-    rows = [("cell", "figure", "n", "median", "middle half", "unit")]
-    for cell, kept in cells(records):
-        for metric in METRICS:
-            s = spread(values(kept, metric))
-            if s is not None:
-                figures = (str(s.n), f"{s.median:.1f}", f"{s.q1:.1f} to {s.q3:.1f}")
-                rows.append((cell, metric.name, *figures, metric.unit))
-    return aligned(rows)
+    rows: list[tuple[object, ...]] = [("cell", "figure", "n", "median", "middle half", "unit")]
+    for cell_name, cell in cells(tables.frame(records)):
+        for metric in tables.METRICS:
+            found = tables.values(tables.measured(cell), metric)
+            if len(found):
+                s = tables.spread(found)
+                figures = (s["n"], f"{s['median']:.1f}", f"{s['q1']:.1f} to {s['q3']:.1f}", metric.unit)
+                rows.append((cell_name, metric.name, *figures))
+    return tables.aligned(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of words as lines of text, in columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+def all_doubts(records: Iterable[Record]) -> list[str]:
+    """``doubts`` of a run's records."""
+    return doubts(tables.frame(records))

@@ -1,43 +1,69 @@
 """The kept records: one JSONL file a run, one line a repetition, only ever appended to.
 
-``<results>/<host alias>/<started_at>-<run_id>.jsonl``. Files may come from others or be cut by a kill:
-what is damaged is reported with its file and line, and the rest is read. What was dropped lies in
-``<results>/dropped/`` and is not read.
+``<results>/<host alias>/<started_at>-<run_id>.jsonl``; beside it, under the same name, ``.marks`` (what was found out
+about the run later, a line a mark, the last one counts) and ``.answers/``. Files may come from others or be cut by a
+kill: what is damaged is reported with its file and line, and the rest is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, ValidationError
 
-from programs.bench import lines, marks, private
-from programs.bench.fields import Record
-from programs.bench.lines import Problem
+from programs.bench import private
+from programs.bench.fields import FrozenModel, Line, Record, RunId
 from workbook import paths
 from workbook.errors import BadOption
 
-__all__ = ["Loaded", "Problem", "append", "files", "load", "read", "run_file"]
-
 MAX_FILE_BYTES = 64 * 2**20
 MAX_LINE_BYTES = 256 * 2**10
-MAX_FILES = 20_000
-DROPPED = "dropped"
+MARKS, ANSWERS = ".marks", ".answers"
+DROPPED = "dropped"  # a folder of runs that were moved aside: not read
 UNKNOWN_HOST = "unknown-host"
-KEY = ("run_id", "config_hash", "rep_index")
-"""What makes a repetition one and the same, wherever it is found."""
-
-_FOLDERS_DEEP = 8
-_Line = TypeVar("_Line")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Problem:
+    """A line or a file that could not be read. ``line`` 0 is the whole file.
+
+    ``cut``: the last line lacks its end, as a kill in the middle of a write leaves it; nothing finished is lost.
+    """
+
+    file: str
+    line: int
+    message: str
+    cut: bool = False
+
+    @classmethod
+    def of(cls, path: Path, message: str) -> Problem:
+        """What is wrong with a whole file."""
+        return cls(printable(paths.shown(path)), 0, message)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
+class Mark(FrozenModel):
+    """A judgement on a run. ``invalid`` False takes an earlier one back."""
+
+    run_id: RunId
+    marked_at: AwareDatetime
+    invalid: bool
+    reason: Line
+
+
+_Kind = TypeVar("_Kind", Record, Mark)
+
+
+@dataclass(frozen=True)
+class Contents:
     """Records in the order of their files and lines, and what could not be read.
 
     ``invalid``: run id -> reason, for the runs that were marked so; their records are among ``records``.
@@ -47,19 +73,15 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def valid(self) -> tuple[Record, ...]:
-        """The records of the runs that count."""
-        return tuple(r for r in self.records if r.run_id not in self.invalid)
+    def __str__(self) -> str:
+        runs = len({record.run_id for record in self.records})
+        found = f"{len(self.records)} records of {runs} runs can be read; {len(self.problems)} problems."
+        return "\n".join([*map(str, self.problems), found])
 
 
-@dataclass(frozen=True)
-class Listed:
-    """The files of a folder in order: of records, of marks; and what about the folder could not be read."""
-
-    paths: tuple[Path, ...]
-    marks: tuple[Path, ...]
-    problems: tuple[Problem, ...]
+def printable(text: str, most: int = 200) -> str:
+    """``text`` from elsewhere as it may be shown in a terminal: no control characters, not longer than ``most``."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
 
 
 def run_file(folder: Path, host: str, started_at: datetime, run_id: str) -> Path:
@@ -67,128 +89,171 @@ def run_file(folder: Path, host: str, started_at: datetime, run_id: str) -> Path
     return folder / host / f"{started_at:%Y%m%dT%H%M%SZ}-{run_id}.jsonl"
 
 
-def key(record: Record) -> tuple[object, ...]:
+def key(record: Record) -> tuple[str, str, int]:
     """What makes this repetition one and the same, wherever it is found."""
-    return tuple(getattr(record, name) for name in KEY)
+    return record.run_id, record.config_hash, record.rep_index
 
 
 def append(path: Path, record: Record) -> None:
     """Add one record as one line; when this returns it is on the disk.
 
-    What is personal in its texts is blotted out (``private``). A last line that lacks its end (an earlier run was
-    killed in it) is ended first.
+    What is personal in its texts is blotted out (``private``).
     """
-    lines.append(path, private.cleaned(record).line().encode())
+    append_line(path, private.cleaned(record).line().encode())
 
 
-def files(folder: Path) -> Listed:
-    """The files under ``folder``, without what was dropped and without links to folders.
+def mark(beginning: str, reason: str, invalid: bool = True, folder: Path | None = None) -> Mark:
+    """Add a mark to the one run whose id begins so; the last mark of a run counts.
+
+    Raises BadOption: no such run, or several; no reason, or one that is no line of text.
+    """
+    found: dict[str, Path] = {}
+    for path in files(paths.results() if folder is None else folder)[0]:
+        for record in read(path).records:
+            found.setdefault(record.run_id, path)
+    run_id = one_run(beginning, found)
+    try:
+        said = private.text(reason.strip())
+        made = Mark(run_id=run_id, marked_at=datetime.now(UTC), invalid=invalid, reason=said)
+    except ValidationError:
+        raise BadOption("the reason must be one line of text, of at most 1000 characters.") from None
+    append_line(found[run_id].with_suffix(MARKS), made.model_dump_json().encode())
+    return made
+
+
+def one_run(beginning: str, run_ids: Iterable[str]) -> str:
+    """The only one of these that begins so. Raises BadOption: none or several, with what to do."""
+    fitting = [run_id for run_id in dict.fromkeys(run_ids) if run_id.startswith(beginning)]
+    if not fitting:
+        raise BadOption(f"no runs begin with {beginning!r}. See them with: workbook results list")
+    if len(fitting) > 1:
+        some = ", ".join(fitting[:4]) + (", …" if len(fitting) > 4 else "")
+        raise BadOption(f"{len(fitting)} runs begin with {beginning!r}: {some}. Give more of the id.")
+    return fitting[0]
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line; when this returns it is on the disk.
+
+    A last line that lacks its end (an earlier writer was killed in it) is ended first. Where the disk is full, what
+    was written of the line is taken back, and OSError is raised.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line += b"\n"
+    with path.open("a+b", buffering=0) as out:
+        size = out.seek(0, os.SEEK_END)
+        if size:
+            out.seek(-1, os.SEEK_END)
+            line = line if out.read(1) == b"\n" else b"\n" + line
+        written = 0
+        try:
+            while written < len(line):  # a disk that becomes full takes a part of it first
+                written += out.write(line[written:])
+            os.fsync(out.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                if out.seek(0, os.SEEK_END) == size + written:  # nobody else has added to it
+                    out.truncate(size)
+            raise
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Make the file ``path``, which appears whole or not at all, or leave it alone where it is there: False then."""
+    if os.path.lexists(path):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.write_whole(path, content)
+    return True
+
+
+def files(folder: Path, suffix: str = ".jsonl") -> tuple[list[Path], list[Problem]]:
+    """The files under ``folder`` in order, and what of it is not read: links to folders, folders without the right.
 
     Raises BadOption: it is a file, or cannot be read.
     """
-    if not folder.exists():
-        return Listed((), (), ())
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise BadOption(f"{paths.shown(folder)} is a file. Give the folder that holds the records.")
-    found: list[Path] = []
-    marked: list[Path] = []
-    problems: list[Problem] = []
-
-    def unreadable(error: OSError) -> None:
-        where = Path(error.filename)
-        if where == folder:
-            raise BadOption(f"{paths.shown(folder)} cannot be read ({error.strerror}).")
-        problems.append(Problem(paths.shown(where), 0, f"cannot be read ({error.strerror})"))
-
-    for base, below, names in os.walk(folder, onerror=unreadable):
-        here = Path(base)
-        depth = len(here.relative_to(folder).parts)
-        if depth >= _FOLDERS_DEEP:
-            below.clear()
-        below[:] = [name for name in below if not (depth == 0 and name == DROPPED) and not name.startswith(".")]
-        links = [here / name for name in below if (here / name).is_symlink()]
-        problems += [Problem(lines.printable(paths.shown(link)), 0, "a link: not followed") for link in links]
-        found += [here / name for name in (*names, *below) if name.endswith(".jsonl")]
-        marked += [here / name for name in names if name.endswith(marks.SUFFIX)]
-    found.sort()
-    if len(found) > MAX_FILES:
-        problems.append(Problem(paths.shown(folder), 0, f"more than {MAX_FILES} files: only the first are read"))
-    return Listed(tuple(found[:MAX_FILES]), tuple(sorted(marked)[:MAX_FILES]), tuple(problems))
+    if folder.exists() and not os.access(folder, os.R_OK):
+        raise BadOption(f"{paths.shown(folder)} cannot be read (Permission denied).")
+    found, problems = [], []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if inside[0] == DROPPED or any(part.startswith(".") for part in inside):
+            continue
+        if path.is_symlink() and path.is_dir():
+            problems.append(Problem.of(path, "a link: not followed"))
+        elif path.is_dir() and not os.access(path, os.R_OK):
+            problems.append(Problem.of(path, "cannot be read (Permission denied)"))
+        elif path.suffix == suffix:
+            found.append(path)
+    return found, problems
 
 
-def load(folder: Path | None = None) -> Loaded:
+def load(folder: Path | None = None) -> Contents:
     """All records under ``folder`` (default: ``paths.results()``), each repetition once.
 
     Raises BadOption: the folder is a file or cannot be read.
     """
-    listed = files(paths.results() if folder is None else folder)
-    loaded = read_files(listed.paths)
-    marked = marks.read_all(listed.marks)
-    problems = (*listed.problems, *loaded.problems, *marked.problems)
-    return Loaded(loaded.records, problems, marked.invalid())
+    folder = paths.results() if folder is None else folder
+    listed, unread = files(folder)
+    loaded = read(*listed)
+    marks, problems = read_marks(*files(folder, MARKS)[0])
+    last = {one.run_id: one for one in sorted(marks, key=lambda one: one.marked_at)}
+    invalid = {run_id: one.reason for run_id, one in last.items() if one.invalid}
+    return Contents(loaded.records, (*unread, *loaded.problems, *problems), invalid)
 
 
-def read_files(chosen: Iterator[Path] | tuple[Path, ...]) -> Loaded:
+def read(*files: Path) -> Contents:
     """The records of these files in their order, each repetition once."""
-    records: dict[tuple[object, ...], Record] = {}
+    records: dict[tuple[str, str, int], Record] = {}
     problems: list[Problem] = []
-    for path in chosen:
-        for number, item in numbered(path):
+    for path in files:
+        for number, item in numbered(path, Record):
             if isinstance(item, Problem):
                 problems.append(item)
             elif records.setdefault(key(item), item) is not item:
-                problems.append(again(path, number))
-    return Loaded(tuple(records.values()), tuple(problems))
+                said = "this repetition is there already: skipped"
+                problems.append(Problem(printable(paths.shown(path)), number, said))
+    return Contents(tuple(records.values()), tuple(problems))
 
 
-def again(path: Path, number: int) -> Problem:
-    """What is said of a repetition that was read before."""
-    return Problem(paths.shown(path), number, "this repetition is there already: skipped")
+def read_marks(*files: Path) -> tuple[list[Mark], list[Problem]]:
+    """The marks in these files, and what could not be read as one."""
+    items = [item for path in files for _, item in numbered(path, Mark)]
+    return [i for i in items if isinstance(i, Mark)], [i for i in items if isinstance(i, Problem)]
 
 
-def read(path: Path) -> Loaded:
-    """The records of one file, each repetition once."""
-    return read_files((path,))
-
-
-def numbered(path: Path) -> Iterator[tuple[int, Record | Problem]]:
-    """Line number and record, or what is wrong with that line."""
-    return parsed(path, parse)
-
-
-def parsed(path: Path, parse: Callable[[str, int, bytes], _Line | Problem]) -> Iterator[tuple[int, _Line | Problem]]:
-    """Line number and what ``parse`` makes of the file's name, that number and the line, or what is wrong with it."""
-    name = lines.printable(paths.shown(path))
+def numbered(path: Path, kind: type[_Kind]) -> Iterator[tuple[int, _Kind | Problem]]:
+    """Line number and what stands there, or what is wrong with that line."""
     try:
-        size = path.stat().st_size
-        if not path.is_file() or size > MAX_FILE_BYTES:
-            yield 0, Problem(name, 0, f"not a file of at most {MAX_FILE_BYTES >> 20} MiB: not read")
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            yield 0, Problem.of(path, f"not a file of at most {MAX_FILE_BYTES >> 20} MiB: not read")
             return
         with path.open("rb") as source:
-            raw = source.read(MAX_FILE_BYTES)
+            written = source.read(MAX_FILE_BYTES).split(b"\n")
     except OSError as error:
-        yield 0, Problem(name, 0, f"cannot be read ({error.strerror})")
+        yield 0, Problem.of(path, f"cannot be read ({error.strerror})")
         return
-    written = raw.split(b"\n")
-    tail = written.pop()  # empty when the last line has its end
+    name = printable(paths.shown(path))
     for number, line in enumerate(written, start=1):
-        if line.strip():
-            yield number, parse(name, number, line)
-    if tail.strip():
-        found = parse(name, len(written) + 1, tail)
-        if isinstance(found, Problem):
-            found = Problem(name, len(written) + 1, "cut in the middle of a write: skipped", cut=True)
-        yield len(written) + 1, found
+        if not line.strip():
+            continue
+        found = _parsed(line, kind)
+        if not isinstance(found, str):
+            yield number, found
+        elif number == len(written):  # behind the last end of a line
+            yield number, Problem(name, number, "cut in the middle of a write: skipped", cut=True)
+        else:
+            yield number, Problem(name, number, found)
 
 
-def parse(name: str, number: int, line: bytes) -> Record | Problem:
-    """The record of one line, or what is wrong with it."""
+def _parsed(line: bytes, kind: type[_Kind]) -> _Kind | str:
+    """What stands in the line, or what is wrong with it."""
     if len(line) > MAX_LINE_BYTES:
-        return Problem(name, number, f"longer than {MAX_LINE_BYTES >> 10} KiB: not read")
+        return f"longer than {MAX_LINE_BYTES >> 10} KiB: not read"
     try:
-        return Record.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part)[:60] for part in first["loc"])
-        why = f"not a record: {place + ': ' if place else ''}{first['msg'][:200]}"
-        return Problem(name, number, lines.printable(why, 400))
+        return printable(f"not a {kind.__name__.lower()}: {place + ': ' if place else ''}{first['msg'][:200]}", 400)

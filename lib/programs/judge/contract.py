@@ -1,15 +1,17 @@
 """The contract Snake: a class without a screen, its rules as code, and the hidden games that test a candidate.
 
-The candidate only answers calls, in the sandbox (``drivers/answering.py``). What is right is computed here, in the
-judge's own process, and never goes in: a candidate that prints a report or changes what it can reach gains nothing.
+The candidate only answers calls, in the sandbox (``play/calls.py``). What is right is computed here, in the judge's
+own process, and never goes in: a candidate that prints a report or changes what it can reach gains nothing.
 """
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
+
+from programs.judge.play.calls import answers
 
 Cell = tuple[int, int]
 STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
@@ -25,11 +27,10 @@ class SnakeGame:
         self.snake: list[Cell] = [(x, y), (x - 1, y), (x - 2, y)]
         self.score, self.over, self._direction = 0, False, "right"
         self._coming = list(food)
-        self.food: Cell | None = None
         self._next_food()
 
     def _next_food(self) -> None:
-        self.food = None
+        self.food: Cell | None = None
         while self._coming and self.food is None:
             cell = self._coming.pop(0)
             self.food = cell if cell not in self.snake else None
@@ -56,104 +57,70 @@ class SnakeGame:
         return True
 
 
-@dataclass(frozen=True)
-class Game:
-    """One hidden game: the check it belongs to, the board, the food to come, the moves."""
-
-    check: str
-    width: int
-    height: int
-    food: tuple[Cell, ...]
-    moves: tuple[str, ...]
-
-    def calls(self) -> list[list[Any]]:
-        """What the candidate is asked, in order."""
-        return [
-            ["new", self.width, self.height, [list(cell) for cell in self.food]],
-            *(["step", m] for m in self.moves),
-        ]
-
-    def right(self) -> Iterator[dict[str, Any]]:
-        """What it must answer to each."""
-        game = SnakeGame(self.width, self.height, self.food)
-        yield _state(game, None)
-        for move in self.moves:
-            try:
-                yield _state(game, game.step(move))
-            except ValueError:
-                yield {"raised": "ValueError"}
+Calls = list[list[Any]]
 
 
-def _state(game: SnakeGame, returned: bool | None) -> dict[str, Any]:
-    food = list(game.food) if game.food is not None else None
-    snake = [list(cell) for cell in game.snake]
-    return {"returned": returned, "snake": snake, "food": food, "score": game.score, "over": game.over}
+def _calls(width: int, height: int, food: Sequence[Cell], moves: Sequence[str]) -> Calls:
+    return [["new", width, height, food], *(["step", move] for move in moves)]
 
 
-def games() -> tuple[Game, ...]:
-    """The hidden games: each rule by itself, then walks that mix them. The same each time, everywhere."""
+def games() -> list[tuple[str, Calls]]:
+    """The hidden games, each with the check it belongs to: each rule by itself, then walks that mix them."""
     r, u, le, d = "right", "up", "left", "down"
-    alone = (
-        Game("start", 10, 8, ((1, 1),), ()),
-        Game("start", 7, 7, (), ()),
-        Game("moves", 12, 10, ((0, 0),), (r, u, u, le, d, le, le)),
-        Game("eats and grows", 10, 8, ((6, 4), (7, 4), (7, 3), (0, 0)), (r, r, u, u, u)),
-        Game("food runs out", 10, 8, ((6, 4),), (r, r, u)),
-        Game("food skips the snake", 10, 8, ((6, 4), (5, 4), (6, 4), (4, 4), (2, 2)), (r, r, u)),
-        Game("wall", 8, 6, ((0, 0),), (r, r, r, r, r, u)),
-        Game("wall", 8, 6, ((0, 0),), (u, u, u, u, d)),
-        Game("wall", 8, 6, ((0, 0),), (d, d, d, d)),
-        Game("wall", 8, 6, ((0, 0),), (u, le, le, le, le, le, le)),
-        Game("opposite is ignored", 10, 8, ((0, 0),), (le, le, u, d, d, le, r)),
-        Game("itself", 10, 8, ((6, 4), (7, 4), (8, 4), (0, 0)), (r, r, r, u, le, d, d, r)),
-        Game("the tail moves away", 10, 8, ((6, 4), (0, 0)), (r, u, le, d, r, u, le)),
-        Game("other words", 10, 8, ((0, 0),), (r, "north", "", "UP", u)),
-        Game("other words", 6, 6, ((0, 0),), (r, r, r, r, "north")),
-    )
-    return alone + tuple(_walk(seed) for seed in range(12))
+    alone: list[tuple[str, int, int, list[Cell], list[str]]] = [
+        ("start", 10, 8, [(1, 1)], []),
+        ("start", 7, 7, [], []),
+        ("moves", 12, 10, [(0, 0)], [r, u, u, le, d, le, le]),
+        ("eats and grows", 10, 8, [(6, 4), (7, 4), (7, 3), (0, 0)], [r, r, u, u, u]),
+        ("food runs out", 10, 8, [(6, 4)], [r, r, u]),
+        ("food skips the snake", 10, 8, [(6, 4), (5, 4), (6, 4), (4, 4), (2, 2)], [r, r, u]),
+        ("wall", 8, 6, [(0, 0)], [r, r, r, r, r, u]),
+        ("wall", 8, 6, [(0, 0)], [u, u, u, u, d]),
+        ("wall", 8, 6, [(0, 0)], [d, d, d, d]),
+        ("wall", 8, 6, [(0, 0)], [u, le, le, le, le, le, le]),
+        ("opposite is ignored", 10, 8, [(0, 0)], [le, le, u, d, d, le, r]),
+        ("itself", 10, 8, [(6, 4), (7, 4), (8, 4), (0, 0)], [r, r, r, u, le, d, d, r]),
+        ("the tail moves away", 10, 8, [(6, 4), (0, 0)], [r, u, le, d, r, u, le]),
+        ("other words", 10, 8, [(0, 0)], [r, "north", "", "UP", u]),
+        ("other words", 6, 6, [(0, 0)], [r, r, r, r, "north"]),
+    ]
+    walks = [("walks", _walk(seed)) for seed in range(12)]
+    return [(check, _calls(w, h, food, moves)) for check, w, h, food, moves in alone] + walks
 
 
-def _walk(seed: int) -> Game:
+def _walk(seed: int) -> Calls:
+    """Towards the food, with turns by chance, so that it eats and often ends."""
     chance = random.Random(seed)
     width, height = chance.randint(6, 14), chance.randint(5, 12)
-    food = tuple((chance.randrange(width), chance.randrange(height)) for _ in range(40))
+    food = [(chance.randrange(width), chance.randrange(height)) for _ in range(40)]
     game, moves = SnakeGame(width, height, food), list[str]()
-    for _ in range(80):  # towards the food, with turns by chance, so that it eats and often ends
-        wanted = chance.choice(list(STEPS)) if chance.random() < 0.15 or game.food is None else _towards(game)
-        moves.append(wanted)
-        game.step(wanted)
-    return Game("walks", width, height, food, tuple(moves))
+    for _ in range(80):
+        move = chance.choice(list(STEPS))
+        if game.food is not None and chance.random() < 0.85:
+            (x, y), (fx, fy) = game.snake[0], game.food
+            move = ("right" if fx > x else "left") if fx != x else ("down" if fy > y else "up")
+        moves.append(move)
+        game.step(move)
+    return _calls(width, height, food, moves)
 
 
-def _towards(game: SnakeGame) -> str:
-    assert game.food is not None
-    (x, y), (fx, fy) = game.snake[0], game.food
-    if fx != x:
-        return "right" if fx > x else "left"
-    return "down" if fy > y else "up"
-
-
-def judged(answers: Sequence[Any]) -> tuple[dict[str, bool], str]:
-    """The checks, and the first thing that is wrong. ``answers``: what the candidate gave to all calls, in order."""
+def judged(given: Sequence[Any]) -> tuple[dict[str, bool], str]:
+    """The checks, and the first thing that is wrong. ``given``: what the candidate answered to all calls, in order."""
     checks: dict[str, bool] = {}
-    said, wrong = iter(answers), ""
-    for game in games():
-        for call, right in zip(game.calls(), game.right(), strict=True):
+    said, wrong = iter(given), ""
+    for check, calls in games():
+        for (name, *args), right in zip(calls, answers({"SnakeGame": SnakeGame}, calls), strict=True):
             got = next(said, None)
-            same = _equal(got, right)
-            checks[game.check] = checks.get(game.check, True) and same
+            same = _text(got) == _text(right)
+            checks[check] = checks.get(check, True) and same
             if not same and not wrong:
-                wrong = f"{game.check}: after {call[0]}({', '.join(map(str, call[1:3]))}) {_difference(got, right)}"
+                wrong = f"{check}: after {name}({', '.join(map(str, args[:2]))}) {_difference(got, right)}"
     return checks, wrong
 
 
-def _equal(got: Any, right: Any) -> bool:
-    """Equal in value and in kind: 1 is not True."""
-    if isinstance(right, dict):
-        return isinstance(got, dict) and got.keys() == right.keys() and all(_equal(got[k], right[k]) for k in right)
-    if isinstance(right, list):
-        return isinstance(got, list) and len(got) == len(right) and all(map(_equal, got, right))
-    return type(got) is type(right) and bool(got == right)
+def _text(value: Any) -> str:
+    """As JSON: equal texts are equal in value and in kind, and 1 is not true."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _difference(got: Any, right: dict[str, Any]) -> str:
@@ -161,5 +128,5 @@ def _difference(got: Any, right: dict[str, Any]) -> str:
         return "there is no answer"
     if "raised" in got:
         return f"it raises {str(got['raised'])[:200]}"
-    different = [name for name in right if not _equal(got.get(name), right[name])]
+    different = [name for name in right if _text(got.get(name)) != _text(right[name])]
     return f"{', '.join(different)} differ" if different else "something is too much"

@@ -2,23 +2,78 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from programs.judge import asking, carried, levels, sources, tasks, trust
-from programs.judge.checkers import FunctionDoes, Judged, SnakeContract, SnakeLevels
-from programs.judge.extract import Extracted, parsed, program
+from programs.judge import candidate, levels, tasks
+from programs.judge.answer import fault, plain, printable, program
+from programs.judge.checkers import FunctionDoes, SnakeContract, SnakeLevels
+from programs.judge.levels import Finding, Mark, Result
 from programs.judge.tasks import Task
-from programs.judge.types import Grade
+from workbook import paths
 from workbook.errors import NoConsent
 
-LONGEST_CODE = 200_000  # characters of a program that is run
+
+@dataclass(frozen=True)
+class Grade:
+    """The grade of one answer.
+
+    ``level``: "L0" to "L6" for a free-form Snake, None for a task that is passed or not.
+    ``passed``: None unless ``outcome`` is graded. For a free-form Snake: whether it reached the last level.
+    ``checks``: what was decided, by name; what could not be shown either way is absent and stands in ``reasons``.
+    ``mark``: one of the 2025 report's three; the mapping is ours (``levels.MARKS``), the report never gave its own.
+    ``sandbox``: the tier that ran the code; None where no code was run.
+    """
+
+    task_id: str
+    task_version: str
+    level: str | None
+    outcome: Result
+    passed: bool | None
+    checks: Mapping[str, bool]
+    reasons: tuple[str, ...]
+    mark: Mark | None
+    sandbox: str | None
+    grader_version: str
+    code_sha256: str | None
+
+    @property
+    def verdict(self) -> str:
+        """The level; without levels passed or failed; ungraded, truncated, harness_error."""
+        if self.outcome != "graded":
+            return self.outcome
+        return self.level or ("passed" if self.passed else "failed")
+
+    def report(self) -> str:
+        """All of it, as lines of text."""
+        checks = ", ".join(f"{name} {'yes' if right else 'no'}" for name, right in self.checks.items())
+        rows = [
+            ("task", f"{self.task_id}, version {self.task_version}"),
+            ("grade", self.verdict),
+            ("mark", self.mark or ""),
+            ("checks", checks),
+            *(("why", reason) for reason in self.reasons),
+            ("sandbox", self.sandbox or "nothing was run"),
+            ("grader", self.grader_version),
+        ]
+        return "\n".join(f"{name:<8} {text}" for name, text in rows if text)
 
 
+@functools.lru_cache(maxsize=1)
 def version() -> str:
     """The grader's version: it changes with any change of the levels, the drivers, the checkers or the tasks."""
-    return f"{carried.version()}-{tasks.digest()}"
+    room = Path(__file__).parent
+    code = [path for path in room.rglob("*.py") if "box" not in path.relative_to(room).parts]
+    return f"{_digest(code)}-{_digest((paths.data() / 'prompts').glob('*.yaml'))}"
+
+
+def _digest(files: Iterable[Path]) -> str:
+    whole = b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in sorted(files))
+    return hashlib.sha256(whole).hexdigest()[:12]
 
 
 def grade(
@@ -36,21 +91,23 @@ def grade(
 
     Raises
     ------
-    BadTask, NoConsent, NoSandbox, NotTrusted
+    BadTask, NoConsent, NoSandbox
     """
     one = tasks.task(task_id)
     if not one.needs_code:
-        judged = one.checker.judge(answer)  # type: ignore[union-attr]
-        return _passed(one, judged, cut=truncated)
-    if not consent:
-        raise NoConsent(
-            f"the task {task_id} runs the program in the answer: only after a yes (consent=True, or --yes)."
-        )
+        said = plain(answer)
+        checks, why = one.checker.judge(said) if said else ({"answered": False}, "an empty answer")
+        return _made(one, Finding(checks=checks, reasons=[why]), None, cut=truncated)
+    _agreed(consent)
     found = program(answer)
-    if found.code is None or (parsed(found.code) is None and (truncated or found.outcome == "truncated")):
-        return _no_code(one, found, truncated)
-    open_end = found.outcome == "truncated" and truncated
-    return _of_code(one, found.code, open_end, consent=consent, python=python, tier=tier)
+    cut = truncated or found.outcome == "truncated"
+    if found.code is None:
+        why = "the answer ends before any code" if cut else "no code in the answer"
+        return _made(one, Finding(checks={} if cut else {"code": False}, reasons=[why]), None, cut)
+    if cut and fault(found.code):
+        return _made(one, Finding(reasons=["the answer ends in the middle of its program"]), found.code, cut)
+    finding = _found(one, found.code, consent=consent, python=python, tier=tier)
+    return _made(one, finding, found.code, cut=truncated and found.outcome == "truncated")
 
 
 def grade_program(
@@ -60,93 +117,56 @@ def grade_program(
     one = tasks.task(task_id)
     if not one.needs_code:
         return grade(task_id, code, consent=consent)
+    _agreed(consent)
+    code = code.replace("\r\n", "\n").removeprefix("\ufeff")
+    return _made(one, _found(one, code, consent=consent, python=python, tier=tier), code, cut=False)
+
+
+def grade_file(
+    path: Path, task_id: str, *, consent: bool, python: Path | None = None, tier: str | None = None
+) -> Grade:
+    """Grade a program (``.py``) or an answer (any other file). Raises as ``grade`` does."""
+    text = path.read_bytes().decode("utf-8", "replace")
+    graded = grade_program if path.suffix == ".py" else grade
+    return graded(task_id, text, consent=consent, python=python, tier=tier)
+
+
+def _agreed(consent: bool) -> None:
     if not consent:
-        raise NoConsent("a program of others is run only after a yes: consent=True, or --yes.")
-    return _of_code(
-        one, code.replace("\r\n", "\n").removeprefix("\ufeff"), False, consent=consent, python=python, tier=tier
-    )
+        raise NoConsent("a program that a model wrote is run only after a yes: consent=True, or --yes.")
 
 
-def _passed(one: Task, judged: Judged, *, cut: bool) -> Grade:
-    made = Grade(
-        one.id, one.version, None, "graded", judged.passed, judged.checks,
-        (printable(judged.reason),) if judged.reason else (), grader_version=version(),
-    )  # fmt: skip
-    return replace(made, outcome="truncated", passed=None) if cut and not judged.passed else made
-
-
-def _no_code(one: Task, found: Extracted, truncated: bool) -> Grade:
-    """There is no whole program in the answer: cut, or never written."""
-    cut = truncated or found.outcome == "truncated"
-    snake = isinstance(one.checker, SnakeLevels)
-    why = "the answer ends in the middle of its program" if found.code else "no code in the answer"
-    if cut and found.code is None:
-        why = "the answer ends before any code"
-    return Grade(
-        one.id, one.version, "L0" if snake and not cut else None, "truncated" if cut else "graded",
-        None if cut else False, {} if cut else {"code": False}, (why,),
-        "bad" if snake and not cut else None, grader_version=version(), code_sha256=_sha(found.code),
-    )  # fmt: skip
-
-
-def printable(text: str) -> str:
-    """What a program says of itself, in one line and without the codes that would move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:600]
-
-
-def _sha(code: str | None) -> str | None:
-    return hashlib.sha256(code.encode("utf-8", "replace")).hexdigest() if code is not None else None
-
-
-def _of_code(one: Task, code: str, open_end: bool, *, consent: bool, python: Path | None, tier: str | None) -> Grade:
-    blank = Grade(one.id, one.version, None, "graded", False, grader_version=version(), code_sha256=_sha(code))
-    if len(code) > LONGEST_CODE:
-        return replace(blank, checks={"code": False}, reasons=(f"a program of {len(code)} characters is not run",))
-    if isinstance(one.checker, SnakeLevels):
-        made = _snake(blank, code, consent=consent, python=python, tier=tier)
-    else:
-        made = _answered(blank, one, code, consent=consent, python=python, tier=tier)
-    if open_end and made.outcome == "graded" and not made.passed:
-        return replace(
-            made, outcome="truncated", passed=None, level=None, mark=None, reasons=("the answer was cut", *made.reasons)
-        )
-    return made
-
-
-def _snake(blank: Grade, code: str, *, consent: bool, python: Path | None, tier: str | None) -> Grade:
-    tree = parsed(code)
-    toolkit = sources.toolkit_of(tree) if tree is not None else None
-    if toolkit is not None:
-        trust.trusted(toolkit, version(), consent=consent, python=python, tier=tier)
-    verdict = levels.judge(code, consent=consent, python=python, tier=tier)
-    level = verdict.level
-    return replace(
-        blank,
-        level=level,
-        outcome=verdict.outcome,
-        passed=level == "L6" if verdict.outcome == "graded" else None,
-        checks=dict(verdict.checks),
-        reasons=tuple(map(printable, verdict.reasons)),
-        mark=levels.MARKS[level] if level else None,
-        sandbox=verdict.tier,
-    )
-
-
-def _answered(blank: Grade, one: Task, code: str, *, consent: bool, python: Path | None, tier: str | None) -> Grade:
-    """A task whose program answers calls."""
+def _found(one: Task, code: str, **how: Any) -> Finding:
+    """Run the program in the sandbox, as the task's checker asks."""
     checker = one.checker
-    if parsed(code) is None:
-        return replace(blank, checks={"parses": False}, reasons=("it does not parse",))
-    if isinstance(checker, SnakeContract):
-        answers = asking.ask(code, asking.contract_calls(), consent=consent, python=python, tier=tier)
-        judged = asking.snake_contract(answers)
-    else:
-        assert isinstance(checker, FunctionDoes)
-        calls = [[checker.name, list(case.args)] for case in checker.cases]
-        answers = asking.ask(code, calls, consent=consent, python=python, tier=tier)
-        judged = asking.function(checker, answers)
-    if answers.ended.how == "harness":
-        why = f"the sandbox failed: {answers.ended.why}"
-        return replace(blank, outcome="harness_error", passed=None, reasons=(why,), sandbox=answers.ended.tier)
-    reasons = (printable(judged.reason),) if judged.reason else ()
-    return replace(blank, passed=judged.passed, checks=judged.checks, reasons=reasons, sandbox=answers.ended.tier)
+    if isinstance(checker, SnakeLevels):
+        return levels.judge(code, **how)
+    assert isinstance(checker, FunctionDoes | SnakeContract)
+    if fault(code):
+        return Finding(checks={"parses": False}, reasons=["it does not parse"])
+    ended, answers, problem = candidate.answers(code, checker.calls(), **how)
+    if ended.how == "harness":
+        return Finding("harness_error", reasons=[f"the sandbox failed: {ended.why}"], tier=ended.tier)
+    checks, why = checker.judge(answers)
+    return Finding(checks=checks, reasons=[problem or why], tier=ended.tier)
+
+
+def _made(one: Task, finding: Finding, code: str | None, cut: bool) -> Grade:
+    """The grade of what was found; where the answer was cut, what did not pass is not decided."""
+    snake = isinstance(one.checker, SnakeLevels)
+    passed = finding.level == "L6" if snake else bool(finding.checks) and all(finding.checks.values())
+    outcome: Result = "truncated" if cut and finding.outcome == "graded" and not passed else finding.outcome
+    level = finding.level if snake and outcome == "graded" else None
+    return Grade(
+        task_id=one.id,
+        task_version=one.version,
+        level=level,
+        outcome=outcome,
+        passed=passed if outcome == "graded" else None,
+        checks=finding.checks,
+        reasons=tuple(printable(why) for why in finding.reasons if why),
+        mark=levels.MARKS[level] if level else None,
+        sandbox=finding.tier,
+        grader_version=version(),
+        code_sha256=hashlib.sha256(code.encode("utf-8", "replace")).hexdigest() if code is not None else None,
+    )

@@ -19,29 +19,19 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     BadOption : not 0 <= c <= n, or not 1 <= k <= n: more answers than were drawn say nothing.
     """
     _possible(n, c, k)
-    missing = 1.0
-    for i in range(n - c + 1, n + 1):  # C(n-c, k) / C(n, k) as a product: no large numbers
-        missing *= max(0.0, 1.0 - k / i)
-    return 1.0 - missing
+    return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def interval(n: int, c: int, k: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
+def interval(n: int, c: int, k: int) -> tuple[float, float]:
+    """95% bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
 
-    The curve rises with p, so the bounds keep their coverage, which is at least ``confidence``. They are those of
-    drawing k new answers, not k of these n; with few samples they are wide, and that is what few samples know.
-
-    Raises
-    ------
-    BadOption : as ``pass_at_k``; or ``confidence`` is not between 0 and 1.
+    The curve rises with p, so the bounds keep their coverage, which is at least 95%. They are those of drawing k new
+    answers, not k of these n. Raises BadOption.
     """
     _possible(n, c, k)
-    if not 0 < confidence < 1:
-        raise BadOption(f"confidence {confidence} is not between 0 and 1.")
     binomtest = importlib.import_module("scipy.stats").binomtest  # slow to import, and without types
-    bounds = binomtest(c, n).proportion_ci(confidence, method="exact")
-    low, high = (-math.expm1(k * math.log1p(-p)) if p < 1 else 1.0 for p in (float(bounds.low), float(bounds.high)))
-    return low, high
+    bounds = binomtest(c, n).proportion_ci(0.95, method="exact")
+    return 1 - (1 - float(bounds.low)) ** k, 1 - (1 - float(bounds.high)) ** k
 
 
 def _possible(n: int, c: int, k: int) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from programs.judge.checkers import Checker
 from workbook import paths
-from workbook.errors import BadTask
-
-__all__ = ["Task", "task", "tasks"]
+from workbook.errors import BadOption, BadTask
 
 
 class Task(BaseModel):
@@ -27,7 +24,7 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
     version: Annotated[str, Field(pattern=r"^\d+$")]
-    language: Annotated[str, Field(pattern=r"^(en|fr)$")]
+    language: Literal["en", "fr"]
     title: Annotated[str, Field(min_length=3, max_length=100)]
     prompt: Annotated[str, Field(min_length=3, max_length=8000)]
     max_tokens: Annotated[int, Field(ge=1, le=32768)]
@@ -43,11 +40,6 @@ class Task(BaseModel):
         """Whether grading it runs a program, which needs consent."""
         return self.checker.needs_code
 
-    @property
-    def prompt_sha256(self) -> str:
-        """Of the prompt as it is sent, white space at its ends left out."""
-        return hashlib.sha256(self.prompt.strip().encode()).hexdigest()
-
 
 def tasks() -> tuple[Task, ...]:
     """All tasks, by id. Raises BadTask: which file is wrong, and how."""
@@ -58,9 +50,28 @@ def task(id: str) -> Task:
     """The task of this id. Raises BadTask."""
     path = paths.data() / "prompts" / f"{id}.yaml"
     if not id.replace("-", "").isalnum() or not path.is_file():
-        known = ", ".join(one.stem for one in sorted(path.parent.glob("*.yaml"))) if id.isascii() else ""
+        known = ", ".join(one.stem for one in sorted(path.parent.glob("*.yaml")))
         raise BadTask(f"there is no task {id[:60]!r}. Tasks: {known or 'see data/prompts'}.")
     return _read(path, path.stat().st_mtime_ns)
+
+
+def task_of(path: Path) -> Task:
+    """The task that the name of an answer's file begins with, ``<task>-<setting hash>-r<rep>.md``; else snake-fr."""
+    ids = sorted((one.id for one in tasks()), key=len, reverse=True)
+    return task(next((id for id in ids if path.stem == id or path.stem.startswith(f"{id}-")), "snake-fr"))
+
+
+def answer_files(file: Path) -> list[Path]:
+    """The answers in a folder, those that the recorder kept before any other Markdown; or this one file."""
+    if not file.is_dir():
+        if not file.is_file():
+            raise BadOption(f"there is no file {paths.shown(file)}.")
+        return [file]
+    inside = sorted(path for path in file.rglob("*.md") if path.is_file() and not path.is_symlink())
+    answers = [path for path in inside if path.parent.name.endswith(".answers")] or inside
+    if not answers:
+        raise BadOption(f"{paths.shown(file)} holds no answers (*.md).")
+    return answers
 
 
 @functools.lru_cache(maxsize=256)
@@ -76,9 +87,3 @@ def _read(path: Path, _changed: int) -> Task:
     if made.id != path.stem:
         raise BadTask(f"{paths.shown(path)}: its id is {made.id!r}: the file's name must be the id.")
     return made
-
-
-def digest() -> str:
-    """Twelve digits that change with any task."""
-    files = sorted((paths.data() / "prompts").glob("*.yaml"))
-    return hashlib.sha256(b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in files)).hexdigest()[:12]

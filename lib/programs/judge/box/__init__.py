@@ -3,17 +3,15 @@
 ``run`` runs one program in the strongest tier that this machine has, after a yes. ``tiers`` says what there is.
 ``python -m programs.judge.box PROGRAM`` does it from a shell.
 
-What a report proves. A driver that loads the program into its own process shares all with it: its memory, its
-descriptors, its exit code. A program that knows the driver can then write any report: a secret read from descriptor 4
-stops one that only prints or writes what looks like a report, not one that searches the driver's memory for the secret.
-What holds is a judgement made outside, on behaviour that could not be known before: answers to hidden questions, frames
-that follow from keys sent at times of our choosing. ``Ended`` itself holds in any case: how the program ended is told by
-the guard, on a pipe that the program has not, or is seen from outside; time, memory and output are measured outside.
+What a run proves. How a program ended, its time, memory and output are told by the supervisor, a process that the
+program cannot reach behind walls. A driver that loads the program into its own process shares all with it: a program
+that knows the driver can say in its place what it likes, so a secret that the driver is told stops only what is printed
+by chance. What holds is a judgement made outside, on behaviour that could not be known before: answers to hidden
+questions, frames that follow from keys sent at times of our choosing.
 """
 
-from programs.judge.box.running import chosen, run, tiers
-from programs.judge.box.shown import shown
-from programs.judge.box.types import Ended, Limits, Tier
+from programs.judge.box.execution import Ended, chosen, run, tiers
+from programs.judge.box.walls import Limits, Tier
 from workbook.errors import NoConsent, NoSandbox
 
-__all__ = ["Ended", "Limits", "NoConsent", "NoSandbox", "Tier", "chosen", "run", "shown", "tiers"]
+__all__ = ["Ended", "Limits", "NoConsent", "NoSandbox", "Tier", "chosen", "run", "tiers"]

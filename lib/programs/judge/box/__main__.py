@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+import unicodedata
 from pathlib import Path
 
-from programs.judge.box import Ended, consent, run, tiers
-from programs.judge.box.running import chosen
-from programs.judge.box.shown import shown
+from programs.judge.box import Ended, chosen, consent, run, tiers
 from workbook import paths
 from workbook.errors import BadOption, WorkbookError
+
+ODD = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def shown(written: bytes | str, most: int = 100_000) -> str:
+    """``written`` as text: signs that are not seen are spelled out (``\\x1b``), only line ends and tabs stay."""
+    text = written if isinstance(written, str) else written[: 4 * most].decode("utf-8", "backslashreplace")
+    text = text.replace("\r\n", "\n")
+    safe = "".join(
+        sign.encode("unicode_escape", "surrogatepass").decode("ascii")
+        if sign not in "\n\t" and unicodedata.category(sign) in ODD
+        else sign
+        for sign in text[:most]
+    )
+    return safe + ("…" if len(text) > most else "")
 
 
 def _asked(question: str) -> bool:

@@ -1,22 +1,26 @@
-"""The tier of Linux: bubblewrap, with namespaces of its own for users, processes, network, mounts and the rest."""
+"""The tier of Linux: bubblewrap, with namespaces of its own for processes, network, mounts and the rest.
+
+The kernel limits how many processes a user has, but not root. So root starts the program as a user of its own, and
+anybody else in a user namespace, which counts apart from the user's other processes (Linux 5.14).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from programs.judge.box.cage import Cage, Wanted, environment, rlimits
-from programs.judge.box.interpreter import interpreter
-from programs.judge.box.types import Limits, Tier
+from programs.judge.box.interpreter import Interpreter, interpreter
+from programs.judge.box.walls import ALL, FIRST_TO_GO, FORKS, Limits, Tier, Walls, tried
 
 NAME = "bubblewrap"
-CONTAINS = frozenset({"network", "files", "processes", "environment", "memory", "forks", "disk", "output", "time"})
-FOLDER, HOME = "/box", "/home/empty"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SHOWN = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime", "/nix/store", "/gnu/store")
 SHARED_MB = 32
@@ -26,16 +30,22 @@ FORBID = (
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu's, since 24.04
 )
 """Settings, the value that forbids a user namespaces of their own, the one that allows them."""
-CLOSED = (
-    "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-    "--uid", "1000", "--gid", "1000", "--hostname", "sandbox",
-)  # fmt: skip
 
 
 def tier() -> Tier:
     """Whether bubblewrap works here, tried with the very command that a run takes."""
     why = _why_not()
-    return Tier(NAME, not why, why, CONTAINS)
+    return Tier(NAME, not why, why, ALL if counted() else ALL - {FORKS})
+
+
+def counted() -> bool:
+    """Whether the kernel counts a program's processes apart from all others."""
+    version = [int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit()]
+    return _root() or version >= [5, 14]
+
+
+def _root() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0
 
 
 @functools.lru_cache(maxsize=1)
@@ -44,20 +54,9 @@ def _why_not() -> str:
         return "for Linux only"
     if not shutil.which("bwrap"):
         return "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
-    python = interpreter()
-    cage = prepare(Wanted(python, Limits()))
-    words = [word.replace("{status}", "2") for word in cage.wrap]
-    try:
-        done = subprocess.run(
-            [*words, str(python.path), "-I", "-c", "print('in')"], stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=30, env={}, cwd="/",
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"bwrap does not start ({type(error).__name__})"
-    if done.stdout.strip() != b"in":
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if not line.startswith("{")]
-        return f"bwrap does not work here ({said[-1][:120] if said else 'it says nothing'}){forbidden()}"
-    return ""
+    with walls(interpreter(), Limits()) as made:
+        wrong = tried(made, "print('in')")[1]
+    return f"bwrap does not work here ({wrong}){forbidden()}" if wrong else ""
 
 
 def forbidden(settings: Path = Path("/proc/sys")) -> str:
@@ -69,69 +68,60 @@ def forbidden(settings: Path = Path("/proc/sys")) -> str:
     return ""
 
 
+@contextlib.contextmanager
+def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
+    """The command: nothing is shown but the system's programs, this Python, and empty folders in memory."""
+    root = "/inside" if _root() else ""
+    words = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--as-pid-1", "--die-with-parent", "--new-session"]
+    words += ["--clearenv", "--hostname", "sandbox", *_system("")]
+    if root:
+        words += ["--perms", "0755", "--dir", root, *_system(root)]
+    words += _memory(
+        f"{root}/tmp", SHARED_MB
+    )  # before what follows: this Python may itself stand in a folder below /tmp
+    for part in python.needs():
+        words += _shown(root, part)
+    words += ["--proc", f"{root}/proc", "--remount-ro", f"{root}/proc", "--dev", f"{root}/dev"]
+    words += [*_memory(f"{root}/dev/shm", SHARED_MB), "--remount-ro", f"{root}/dev"]
+    words += [*_memory(f"{root}/box", limits.disk_mb), "--remount-ro", "/", "--"]
+    if root:  # who has changed its root makes no user namespace, and so no rights of its own
+        user = 1 << 30 | secrets.randbelow(1 << 30)
+        words += ["/usr/sbin/chroot", f"--userspec=+{user}:+{user}", "--groups=", root]
+    yield Walls((*FIRST_TO_GO, *words, str(python.path)), counted=counted())
+
+
+def _namespaces() -> list[str]:
+    apart = [f"--unshare-{name}" for name in ("pid", "net", "ipc", "uts", "cgroup-try")]
+    if _root():
+        rights = ("CAP_SETUID", "CAP_SETGID", "CAP_SYS_CHROOT")
+        return [*apart, "--cap-drop", "ALL", *(word for right in rights for word in ("--cap-add", right))]
+    apart += ["--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
+    return [*apart, "--disable-userns"] if _knows("--disable-userns") else apart
+
+
 @functools.lru_cache(maxsize=1)
 def _knows(option: str) -> bool:
     said = subprocess.run(["bwrap", "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
     return option.encode() in said.stdout + said.stderr
 
 
-def prepare(wanted: Wanted) -> Cage:
-    """The command: nothing is shown but the system's programs, this Python, and an empty folder in memory."""
-    inside = {**environment(FOLDER, HOME, "/tmp", wanted.terminal), **wanted.display.environment}
-    words = [shutil.which("bwrap") or "bwrap", *CLOSED, "--json-status-fd", "{status}", "--clearenv"]
-    if _knows("--disable-userns"):
-        words.append("--disable-userns")
-    for name, value in inside.items():
-        words += ["--setenv", name, value]
-    words += system()
-    words += _memory("/tmp", SHARED_MB)  # before what follows: this Python may itself stand in a folder below /tmp
-    for part in map(str, wanted.python.needs()):
-        words += ["--ro-bind", part, part]
-    # Read-only: as root outside, a program could else write the kernel's settings, whatever rights it has dropped.
-    words += [
-        "--proc",
-        "/proc",
-        "--remount-ro",
-        "/proc",
-        "--dev",
-        "/dev",
-        *_memory("/dev/shm", SHARED_MB),
-        "--remount-ro",
-        "/dev",
-    ]
-    words += ["--dir", HOME, *_memory(FOLDER, wanted.limits.disk_mb)]
-    if wanted.display.sockets:
-        words += ["--ro-bind", str(wanted.display.sockets), "/tmp/.X11-unix"]
-    words += ["--remount-ro", "/", "--chdir", FOLDER, "--"]
-    limits = rlimits(wanted.limits)
-    if _counts_apart():
-        limits["RLIMIT_NPROC"] = wanted.limits.processes
-    return Cage(NAME, tuple(words), {}, FOLDER, None, limits, counted=True, sweeps=False)
-
-
-def _counts_apart() -> bool:
-    """Whether a user namespace counts its processes apart from all of its user's: Linux 5.14. Else the watch counts.
-
-    Root's are not counted by any limit, but by the watch.
-    """
-    with contextlib.suppress(ValueError):
-        return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (5, 14)
-    return False
-
-
 def _memory(place: str, size_mb: int) -> tuple[str, ...]:
-    return ("--size", str(size_mb << 20), "--tmpfs", place)
+    return ("--perms", "1777", "--size", str(size_mb << 20), "--tmpfs", place)
 
 
-def system() -> list[str]:
+def _shown(root: str, path: Path) -> list[str]:
+    words = []
+    for above in reversed(path.parents[:-1]):  # bubblewrap's own would be closed to all but root
+        words += ["--perms", "0755", "--dir", f"{root}{above}"]
+    return [*words, "--ro-bind", str(path), f"{root}{path}"]
+
+
+def _system(root: str) -> list[str]:
     """What shows the system's programs and libraries, and nothing of its settings but what those need."""
     words = []
-    for name in SYSTEM:
-        path = Path(name)
-        if path.is_symlink():
-            words += ["--symlink", str(path.readlink()), name]
+    for path in map(Path, (*SYSTEM, *SHOWN)):
+        if path.is_symlink() and str(path) in SYSTEM:
+            words += ["--symlink", str(path.readlink()), f"{root}{path}"]
         elif path.exists():
-            words += ["--ro-bind", name, name]
-    for part in SHOWN:
-        words += ["--ro-bind-try", part, part]
+            words += _shown(root, path)
     return words

@@ -35,11 +35,6 @@ def keep() -> None:
     paths.write_whole(_file(), YES.encode())
 
 
-def take_back() -> None:
-    """Forget it."""
-    _file().unlink(missing_ok=True)
-
-
 def agreed(yes: bool, ask: Callable[[str], bool] | None = None) -> bool:
     """True after a yes: this one, one kept, or the answer to ``ask`` (a terminal's), which is then kept.
 

@@ -40,22 +40,17 @@ class Interpreter:
         return tuple(dict.fromkeys(found))
 
 
-def interpreter(python: Path | None = None, packages: bool = True) -> Interpreter:
-    """The Python to use: ``python``, else the one that runs this; without ``packages`` the one below its environment.
+@functools.lru_cache(maxsize=16)
+def interpreter(python: Path | None = None) -> Interpreter:
+    """The Python to use: ``python``, else the one that runs this.
 
     Raises
     ------
     NoSandbox : ``python`` does not start.
     """
-    if python is not None:
-        return _asked(Path(python).absolute())
-    if not packages and sys.prefix != sys.base_prefix:
-        return _asked(Path(sys.executable).resolve())
-    return Interpreter(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix))
-
-
-@functools.lru_cache(maxsize=16)
-def _asked(path: Path) -> Interpreter:
+    if python is None:
+        return Interpreter(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix))
+    path = Path(python).absolute()
     question = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))"
     try:
         said = subprocess.run(

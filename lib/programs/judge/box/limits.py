@@ -1,42 +1,40 @@
-"""The tier without walls, of Linux and macOS: limits, a folder and an environment of its own, and an end.
+"""The weak tier: limits, a folder and an environment of its own, and an end. It has no walls.
 
-The program reads what its user reads, writes where its user writes, and reaches the network. What it leaves is found
-among the guard's descendants and by an entry in its environment: a program that ends the guard, which runs under the
-same user, and empties the environment of a daemon, outlives its time. As root it is held by no limit on processes.
+The program reads and writes what its user does, and reaches the network. What it starts is ended with it; a program
+that means to outlive it ends the supervisor, which runs under the same user, and does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from programs.judge.box import folder as folders
-from programs.judge.box.cage import Cage, Wanted, environment, rlimits
-from programs.judge.box.types import Tier
+from programs.judge.box.interpreter import Interpreter
+from programs.judge.box.walls import ENVIRONMENT, FIRST_TO_GO, MEMORY, OUTPUT, Limits, Tier, Walls
 
 NAME = "limits"
-CONTAINS = frozenset({"environment", "memory", "output", "time"})
-MARK = "WORKBOOK_CONTAINED"
 
 
 def tier() -> Tier:
     """There on every system that has resource limits."""
     why = "" if os.name == "posix" else "for Linux and macOS only"
-    return Tier(NAME, not why, why, CONTAINS)
+    held = {ENVIRONMENT, OUTPUT} | ({MEMORY} if sys.platform == "linux" else set())
+    return Tier(NAME, not why, why, frozenset(held))
 
 
-def prepare(wanted: Wanted) -> Cage:
-    """A fresh folder, to be removed by ``Cage.remove``."""
-    whole = Path(tempfile.mkdtemp(prefix="workbook-sandbox-")).resolve()
-    box, home, temporary = (whole / name for name in ("box", "home", "tmp"))
-    for place in (box, home, temporary):
-        place.mkdir()
-    mark = secrets.token_hex(16)
-    inside = {**environment(str(box), str(home), str(temporary), wanted.terminal), **wanted.display.environment}
-    inside[MARK] = mark
-    return Cage(
-        NAME, (), inside, str(box), box, rlimits(wanted.limits), counted=False, sweeps=True,
-        mark=f"{MARK}={mark}", remove=lambda: folders.remove(whole),
-    )  # fmt: skip
+@contextlib.contextmanager
+def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
+    """A fresh folder, removed at the end whatever the program left in it."""
+    base = Path(tempfile.mkdtemp(prefix="workbook-box-")).resolve()
+    try:
+        for name in ("box", "tmp"):
+            (base / name).mkdir()
+        yield Walls((*FIRST_TO_GO, str(python.path)), str(base))
+    finally:
+        for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):  # both go deeper than a path may be long
+            subprocess.run([*words, str(base)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)

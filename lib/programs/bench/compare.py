@@ -1,0 +1,279 @@
+"""Two runs, hosts or models side by side: whether they may be compared, how much they differ, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from programs.bench import records, stats
+from programs.bench.records import Metric
+from programs.bench.store import printable
+from workbook.errors import BadOption, NotComparable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
+"""What can be compared, and the field of a record that names it."""
+
+_MACHINE = (
+    "host", "cpu_model", "isa_flags", "sockets", "cores", "threads", "cpu_quota",
+    "ram_total_bytes", "ram_limit_bytes", "gpus", "driver", "os", "kernel",
+)  # fmt: skip
+_WEIGHTS = ("file_sha256", "ollama_digest", "model_size_bytes")
+COMPARED = (
+    "method", "prompt_id", "prompt_sha256", "model_name", "quant", *_WEIGHTS, "engine", "engine_version",
+    "engine_build", "build_info", "n_threads", "n_gpu_layers", "n_ctx", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn",
+    "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "max_tokens", "thinking",
+    "unique_prefix", "n_prompt", "on_battery", *_MACHINE,
+)  # fmt: skip
+"""The fields that must agree, but for the one that is compared; the most telling first."""
+
+FOLLOWS = {
+    "run_id": (),
+    "host": (*_MACHINE, "build_info", "on_battery"),
+    "quant": _WEIGHTS,
+    "model_name": (*_WEIGHTS, "quant", "model_type", "model_n_params"),
+    "engine": ("engine_version", "engine_build", "build_info"),
+}
+"""What differs by nature when records are compared by this field."""
+
+
+CONFIDENCE = 0.95
+_NAMED = 3  # fields that a refusal names: the first tell enough
+_RUNS_FOR_RUNS = 4  # runs of each side from which on an interval over runs exists
+_EXACT_TO = 60  # values of a side: above, the normal approximation of the counts is as good
+
+
+def require_comparable(table: pd.DataFrame, by: str = "run_id") -> None:
+    """Pass if the repetitions differ in ``by``, and in what follows from it, only.
+
+    Different methods measure different things: ``by="method"`` is refused as well.
+    Raises NotComparable: the fields that differ, with their values.
+    """
+    differing = differences(table, by)
+    if differing:
+        more = f" and {len(differing) - _NAMED} fields more" if len(differing) > _NAMED else ""
+        raise NotComparable(f"these records differ in {'; '.join(differing[:_NAMED])}{more}. Select some that agree.")
+
+
+def differences(table: pd.DataFrame, by: str = "run_id") -> list[str]:
+    """The fields in which repetitions differ that should agree when they are compared by ``by``, with their values."""
+    free = {by, *FOLLOWS.get(by, ())} - {"method"}
+    differing = []
+    for field in COMPARED:
+        found = set(records.words(table[field], "unknown"))
+        if field not in free and len(found) > 1:
+            shown = ", ".join(sorted(value if len(value) <= 24 else value[:23] + "…" for value in found))
+            differing.append(f"{field} ({shown})")
+    return differing
+
+
+def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Bounds of how many times as large the values of B are as those of A; None where they are too few for any.
+
+    They hold the factors by which A may be multiplied so that the test of Mann and Whitney finds no difference to B:
+    two order statistics of the n_a * n_b ratios (Moses). No distribution is assumed, but that both sides have one, up
+    to a factor, and that every value is drawn anew: where the smaller side varies ten times as much as the other, they
+    hold the ratio less often (86% with 4 and 16 values), and repetitions of one run tell nothing of the next. There is
+    no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say.
+
+    Raises ValueError: an empty side, or values that are not above 0.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if not len(first) or not len(second) or not (first > 0).all() or not (second > 0).all():
+        raise ValueError("an interval needs values above 0 on both sides")
+    outside = excluded(len(first), len(second), confidence)
+    if not outside:
+        return None
+    ratios = np.sort((second[:, None] / first[None, :]).ravel())
+    ratio = np.median(second) / np.median(first)  # may lie outside by a hair; an interval has it in
+    return float(min(ratios[outside - 1], ratio)), float(max(ratios[-outside], ratio))
+
+
+@lru_cache(maxsize=256)
+def excluded(n_a: int, n_b: int, confidence: float = CONFIDENCE) -> int:
+    """The place, from either end, of the pair whose value bounds the interval; 0 where there is no such interval.
+
+    The largest c with P(U <= c - 1) <= (1 - confidence) / 2, for Mann and Whitney's U of two samples alike.
+    """
+    each = (1 - confidence) / 2
+    if max(n_a, n_b) > _EXACT_TO:
+        middle, sd = n_a * n_b / 2, (n_a * n_b * (n_a + n_b + 1) / 12) ** 0.5
+        return max(0, int(np.floor(middle + NormalDist().inv_cdf(each) * sd)))
+    below = np.cumsum(chances_of_u(n_a, n_b))
+    return int(np.searchsorted(below, each, side="right"))
+
+
+def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
+    """P(U = 0), P(U = 1), … of Mann and Whitney's U when both samples come from one distribution, without ties.
+
+    The largest of all values is of A with chance n_a / (n_a + n_b), and is then above all n_b values of B.
+    (scipy gives a p-value, and not the distribution that an interval needs.)
+    """
+    row = [np.ones(1) for _ in range(n_b + 1)]  # for the counts of A so far, one entry for each count of B
+    for i in range(1, n_a + 1):
+        made = [np.ones(1)]
+        for j in range(1, n_b + 1):
+            ways = np.zeros(i * j + 1)
+            ways[j:] += row[j] * (i / (i + j))
+            ways[: len(made[-1])] += made[-1] * (j / (i + j))
+            made.append(ways)
+        row = made
+    return row[n_b]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How many times as large a figure of one cell is on side B: ``ratio`` of the medians, ``bounds`` of its interval.
+
+    ``units``: what was counted, repetitions or runs.
+    """
+
+    cell: str
+    metric: Metric
+    units: Literal["repetitions", "runs"]
+    n: tuple[int, int]
+    medians: tuple[float, float]
+    bounds: tuple[float, float] | None
+
+    @property
+    def ratio(self) -> float:
+        """Median of B over median of A."""
+        return self.medians[1] / self.medians[0]
+
+    @property
+    def verdict(self) -> Literal["B faster", "B slower", "undecided"]:
+        """Undecided where 1 lies in the interval, or where there is none."""
+        if self.bounds is None or self.bounds[0] <= 1 <= self.bounds[1]:
+            return "undecided"
+        return "B faster" if (self.bounds[0] > 1) == self.metric.unit.endswith("/s") else "B slower"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Sides A and B: the effect on each cell and figure that both have; ``differing``: what else they differ in."""
+
+    by: str
+    a: str
+    b: str
+    effects: tuple[Effect, ...]
+    differing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = [["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]]
+        for e in self.effects:
+            unit = e.metric.unit + (" (of runs)" if e.units == "runs" else "")
+            between = "{:.3f} to {:.3f}".format(*e.bounds) if e.bounds else "too few"
+            medians = ["{}, {}".format(*e.n), *(f"{median:.1f}" for median in e.medians), unit]
+            words.append([e.cell, e.metric.name, *medians, f"{e.ratio:.3f}", between, e.verdict])
+        told = [f"A: {self.a}   B: {self.b}", records.aligned(words)]
+        told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")
+        if any(e.units == "repetitions" for e in self.effects):
+            told.append("They tell how repetitions vary within these runs; another run may lie further off.")
+        return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
+
+
+def compare(
+    table: pd.DataFrame,
+    a: str,
+    b: str,
+    kind: str | None = None,
+    where: Iterable[str] | None = None,
+    anyway: bool = False,
+) -> Comparison:
+    """Compare the runs, hosts or models called ``a`` and ``b`` (a run's beginning will do), cell by cell.
+
+    ``kind``: "run", "host" or "model"; None: the one that both names fit. ``where``: ``FIELD=VALUE``, of both sides.
+
+    Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
+    (``anyway``: told in the result instead), or have no cell in common.
+    """
+    field, a, b = _meant(table, a, b, kind)
+    counted = records.where(records.measured(table), where)
+    sides = [counted[counted[field] == name] for name in (a, b)]
+    for name, side in zip((a, b), sides, strict=True):
+        if side.empty:
+            raise NotComparable(f"{name}: no repetition that counts fits. See: workbook results show, list")
+    first, second = _paired(sides, field)
+    common = [cell for cell in first if cell in second]
+    if not common:
+        raise NotComparable(f"no cell in common: A has {_names(first)}; B has {_names(second)}.")
+    effects: list[Effect] = []
+    differing: dict[str, None] = {}
+    for cell in common:
+        pair = counted.loc[first[cell].index.union(second[cell].index)]
+        if not anyway:
+            require_comparable(pair, field)
+        differing.update(dict.fromkeys(differences(pair, field)))
+        effects += _effects(cell[1], first[cell], second[cell])
+    if not effects:
+        raise NotComparable("no figure in common: the repetitions of one side have none that the other has.")
+    return Comparison(field, a, b, tuple(effects), tuple(differing))
+
+
+def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, str, str]:
+    """The field that the two names are values of, and the names in full. Raises BadOption."""
+    if kind is not None and kind not in KINDS:
+        raise BadOption(f"{kind!r} cannot be compared. Give one of: {', '.join(KINDS)}")
+    fits = []
+    for one in (kind,) if kind else KINDS:
+        values = table[KINDS[one]].dropna().drop_duplicates()
+        found = [[v for v in values if v == name or (one == "run" and v.startswith(name))] for name in (a, b)]
+        if all(found):
+            fits.append((KINDS[one], found))
+    if not fits:
+        raise BadOption(f"{a!r} and {b!r} are not both a run, a host or a model here. See: workbook results list")
+    if len(fits) > 1:
+        raise BadOption(f"{a!r} and {b!r} can be meant as several things. Say which: --by run, host or model")
+    field, found = fits[0]
+    for name, full in zip((a, b), found, strict=True):
+        if len(full) > 1:
+            raise BadOption(f"{len(full)} runs begin with {name!r}: {', '.join(full[:4])}. Give more of the id.")
+    if found[0] == found[1]:
+        raise BadOption(f"{a!r} and {b!r} are both {printable(found[0][0])}. Give another one to compare it with.")
+    return field, found[0][0], found[1][0]
+
+
+_Cells = dict[tuple[str, str], "pd.DataFrame"]  # by method, and name of the cell
+
+
+def _paired(sides: Sequence[pd.DataFrame], field: str) -> tuple[_Cells, ...]:
+    """The repetitions of each side by their cell: method, prompt, and the settings that vary within a side of it."""
+    free = {field, *FOLLOWS.get(field, ()), "method"}
+    made: tuple[_Cells, ...] = tuple({} for _ in sides)
+    prompts = dict.fromkeys(pair for side in sides for pair in zip(side["method"], side["prompt_id"], strict=True))
+    for method, prompt in prompts:
+        groups = [side[(side["method"] == method) & (side["prompt_id"] == prompt)] for side in sides]
+        telling = [
+            name
+            for name in stats.TELLING
+            if name not in free and any(group[name].nunique(dropna=False) > 1 for group in groups)
+        ]
+        for cells, group in zip(made, groups, strict=True):
+            parts = [part for _, part in group.groupby(telling, dropna=False, sort=False)] if telling else [group]
+            cells.update({(method, stats.name(part, telling)): part for part in parts if len(part)})
+    return made
+
+
+def _names(cells: _Cells) -> str:
+    return ", ".join(name for _, name in list(cells)[:4]) + (", …" if len(cells) > 4 else "")
+
+
+def _effects(cell: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Effect]:
+    for metric in records.METRICS:
+        first, second = records.values(a, metric), records.values(b, metric)
+        if first.empty or second.empty or min(first.min(), second.min()) <= 0:
+            continue
+        units: Literal["repetitions", "runs"] = "repetitions"
+        runs = first.groupby(a["run_id"]).median(), second.groupby(b["run_id"]).median()
+        if min(map(len, runs)) >= _RUNS_FOR_RUNS:  # repetitions of one run are more alike than two runs
+            units, (first, second) = "runs", runs
+        medians = float(first.median()), float(second.median())
+        yield Effect(cell, metric, units, (len(first), len(second)), medians, interval(first, second))

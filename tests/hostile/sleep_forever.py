@@ -1,5 +1,0 @@
-"""Waits for what never comes."""
-
-import threading
-
-threading.Event().wait()
