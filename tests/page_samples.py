@@ -5,6 +5,9 @@ from typing import Any
 
 import nbformat
 
+from programs.site import cost, normalize
+from workbook import pages, paths
+
 HEAD = """# Count to two
 
 Two numbers and what they add up to. A page for tests.
@@ -32,8 +35,8 @@ Nothing.
 
 - None needed."""
 EXERCISES = """
-"{n}.1": {{kind: number, answer: 3, within: 1%, why: a, hint: b, solution: c, accept: [3], refuse: [4]}}
-"{n}.2": {{kind: number, answer: 5, within: 1%, why: a, hint: b, solution: c, accept: [5], refuse: [4]}}
+"11.1": {kind: number, answer: 3, within: 1%, why: a, hint: b, solution: c, accept: [3], refuse: [4]}
+"11.2": {kind: number, answer: 5, within: 1%, why: a, hint: b, solution: c, accept: [5], refuse: [4]}
 """
 
 
@@ -71,41 +74,23 @@ def sample(number: str = "11") -> Any:
         "exercise-1": [stream(f"{number}.1  Not answered yet.\n")],
         "exercise-2": [stream(f"{number}.2  Not answered yet.\n")],
     }
-    count = 0
     for cell in cells:
         if cell.cell_type == "code":
-            count += 1
-            cell.execution_count, cell.outputs = count, outputs.get(cell.id, [])
+            cell.execution_count, cell.outputs = 1, outputs.get(cell.id, [])
     metadata = {"workbook": {"engine": "any", "minutes": 5, "ram_gb": 1, "download_mb": 0, "measured": dict(MEASURED)}}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    record(notebook)
+    notebook = normalize.normalize(nbformat.v4.new_notebook(cells=cells, metadata=metadata))
+    notebook.metadata.workbook.measured.sources = cost.digest(notebook)
     return notebook
-
-
-def record(notebook: Any) -> None:
-    """Let the recorded cost be that of the notebook as it is now."""
-    from programs.site import budgets
-
-    notebook.metadata.workbook.measured.sources = budgets.digest(notebook)
 
 
 def store(notebook: Any, folder: Path, link: str = "1_theory/11_count.ipynb") -> Path:
     """Write ``notebook`` under ``folder`` in the stored form."""
-    from programs.site import normalize
-    from workbook import paths
-
     paths.write_whole(folder / link, normalize.dump(normalize.normalize(notebook)))
     return folder / link
 
 
-def store_exercises(folder: Path, stem: str = "11_count", number: str = "11") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.yaml").write_text(EXERCISES.format(n=number), encoding="utf-8")
-
-
 def page_of(notebook: Any, tmp_path: Path) -> Any:
     """The page that ``notebook`` would be, with its exercises beside it."""
-    from workbook import pages
-
-    store_exercises(tmp_path / "exercises")
+    (tmp_path / "exercises").mkdir(exist_ok=True)
+    (tmp_path / "exercises" / "11_count.yaml").write_text(EXERCISES, encoding="utf-8")
     return pages.read(store(notebook, tmp_path / "notebooks"), tmp_path / "notebooks")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from bench_samples import run, sample
 
@@ -9,13 +11,9 @@ from programs.bench import records, stats, store
 from workbook.errors import BadOption
 
 
-def test_spread_worked_by_hand() -> None:
-    s = stats.spread([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert s is not None
-    assert (s.n, s.median, s.q1, s.q3) == (5, 3.0, 2.0, 4.0)
-    assert s.cv == pytest.approx(1.98262, abs=1e-5)  # the root of 7610 / 4 over the mean 22
-    assert stats.spread([]) is None
-    assert stats.spread([7.0]) == stats.Spread(1, 7.0, 7.0, 7.0, None)
+def test_the_variation_worked_by_hand() -> None:
+    assert stats.cv([1.0, 2.0, 3.0, 4.0, 100.0]) == pytest.approx(1.98262, abs=1e-5)  # the root of 7610 / 4 over 22
+    assert math.isnan(stats.cv([7.0]))
 
 
 def test_a_trend_is_seen_and_noise_is_not() -> None:
@@ -94,7 +92,7 @@ def test_cells_of_one_prompt_are_kept_apart_and_named() -> None:
 
 def test_one_run_is_shown_with_its_doubts_and_its_mark() -> None:
     slow = run([100, 97, 94, 91, 88], run_id="c" * 12)
-    loaded = store.Loaded((*slow, *run([100.0] * 5)), invalid={"c" * 12: "slept"})
+    loaded = store.Contents((*slow, *run([100.0] * 5)), invalid={"c" * 12: "slept"})
     told = stats.show(loaded, "cc").splitlines()
     assert told[0].endswith("5 repetitions  INVALID: slept")
     assert "94.0" in told[3]

@@ -36,7 +36,7 @@ def test_the_folder_of_the_environment_is_read(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path))
     assert len(store.load().records) == 3
     monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path / "nowhere"))
-    assert store.load() == store.Loaded()
+    assert store.load() == store.Contents()
 
 
 def test_any_cut_of_the_last_line_costs_that_line_only(tmp_path: Path) -> None:
@@ -162,15 +162,7 @@ def test_runs_marked_invalid_stay_with_the_reason_and_the_last_mark_counts(tmp_p
     assert [problem.message.split(":")[0] for problem in store.load(tmp_path).problems] == ["not a mark"]
 
 
-@pytest.mark.parametrize("links", [True, False], ids=["", "a disk without links"])
-def test_a_new_file_appears_whole_and_overwrites_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    def refused(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
-
-    if not links:
-        monkeypatch.setattr(os, "link", refused)
+def test_a_new_file_appears_whole_and_overwrites_nothing(tmp_path: Path) -> None:
     assert store.create(tmp_path / "x" / "a", b"one")
     assert not store.create(tmp_path / "x" / "a", b"two")
     assert {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()} == {"a": b"one"}

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
 from pathlib import Path
@@ -47,7 +46,8 @@ def test_which_tier_is_used(monkeypatch):
     weak = Tier("limits", True, "", frozenset({"processes"}))
 
     def chosen(known, name=None):
-        monkeypatch.setattr(execution, "tiers", lambda: known)
+        tiers = {tier.name: (lambda tier=tier: tier, None) for tier in known}
+        monkeypatch.setattr(execution, "TIERS", tiers)
         try:
             return box.chosen(name).name
         except (NoConsent, NoSandbox) as error:
@@ -57,7 +57,7 @@ def test_which_tier_is_used(monkeypatch):
     assert chosen((strong, weak), "limits") == "limits"
     assert chosen((gone, weak)) == (
         "NoConsent: this machine's strongest tier is 'limits', which leaves in reach: files, network. "
-        "Install bubblewrap or podman, or say so on purpose: tier='limits' (--tier limits)."
+        "Install bubblewrap, podman or Docker, or say so on purpose: tier='limits' (--tier limits)."
     )
     assert chosen((gone,)) == "NoSandbox: no tier works on this machine: bubblewrap: no bwrap."
     assert chosen((gone,), "bubblewrap") == "NoSandbox: the tier 'bubblewrap' is not on this machine: no bwrap."
@@ -278,21 +278,6 @@ def test_when_the_caller_is_killed_nothing_runs_on(tier, tmp_path):
     assert until(False)
 
 
-@posix
-def test_several_at_once():
-    ended = {}
-
-    def one(number):
-        ended[number] = run(f"import sys; print({number}); sys.exit({number})", TIERS[0], stdin=b"x")
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {number: (e.code, e.stdout) for number, e in ended.items()} == {n: (n, f"{n}\n".encode()) for n in range(4)}
-
-
 @linux
 @each
 def test_the_limits_of_a_process(tier):
@@ -306,6 +291,12 @@ def test_the_limits_of_a_process(tier):
 
 
 # The supervisor's looks, in this process
+
+
+@linux
+def test_processes_are_found_without_proc_too(monkeypatch):
+    monkeypatch.setattr(supervisor.sys, "platform", "darwin")
+    assert supervisor.family()[os.getpid()] == os.getppid()
 
 
 def job(tmp_path, **limits):

@@ -30,6 +30,8 @@ IMPORTED_AS = {
     "starlette": "fastapi",
     "traitlets": "nbclient",
     "cycler": "matplotlib",
+    "PIL": "matplotlib",
+    "tornado": "voila",
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 SYSTEMS = ("linux", "darwin", "win32")
@@ -159,5 +161,5 @@ def test_what_the_code_imports_is_declared():
         tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         found = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
         found |= {node.module for node in tree if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-        for name in {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"workbook"}:
+        for name in {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"workbook", "programs"}:
             assert canonicalize_name(IMPORTED_AS.get(name, name)) in declared, f"{path.name} imports {name}"

@@ -59,5 +59,3 @@ def test_what_cannot_be_is_refused(n, c, k):
     for function in (pass_at_k, interval):
         with pytest.raises(BadOption, match="samples"):
             function(n, c, k)
-    with pytest.raises(BadOption, match="confidence"):
-        interval(5, 2, 1, confidence=95)

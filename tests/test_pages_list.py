@@ -1,11 +1,14 @@
 """The list of pages: order, what each states, the map; and pages that state nothing or nonsense."""
 
+import datetime
 import json
 
 import pytest
-from page_samples import sample, store
+from page_samples import MEASURED, sample, store
 
-from workbook import pages
+from programs.site import cost, execute, normalize
+from workbook import hardware, pages
+from workbook.engines import Info
 from workbook.errors import BadPage
 
 
@@ -47,6 +50,7 @@ def test_map_links_and_text(tmp_path):
         (b"{}", "lacks 'cells'"),
         (json.dumps({"cells": [], "metadata": {}}).encode(), "lacks 'workbook'"),
         (json.dumps({"cells": [], "metadata": {"workbook": {}}}).encode(), "does not begin with '# Title'"),
+        (json.dumps(sample()).replace('"any"', '"mistral"').encode(), "its engine is 'mistral', none of any, embedded"),
     ],
 )
 def test_what_is_no_page_is_named(tmp_path, content, says):
@@ -73,3 +77,52 @@ def test_select(tmp_path):
     assert pages.select(every, ["11", "00", "11"]) == every, "in reading order, each once"
     with pytest.raises(BadPage, match=r"no page '12'\. Pages: 00, 11\."):
         pages.select(every, ["12"])
+
+
+# What a page cost
+
+
+def test_a_damaged_record_of_its_cost_is_none():
+    for stated in (None, {}, {"measured": None}, {"measured": []}, {"measured": "8 s"}):
+        assert pages.Measured.of(stated) is None
+    for wrong in ({"seconds": "fast"}, {"seconds": -1}, {"ram_gb": float("nan")}, {"on": "yesterday"}, {"machine": 2},
+                  {"versions": ["numpy"]}, {"versions": {"numpy": 2}}):  # fmt: skip
+        assert pages.Measured.of({"measured": MEASURED | wrong}) is None, wrong
+    assert pages.Measured.of({"measured": MEASURED | {"model": None}}).model is None
+
+
+def test_what_is_recorded_can_be_read_again():
+    notebook = sample()
+    made = cost.measured(notebook, execute.Cost(123.4, 640_000_000), Info("ollama", "0.3", "phi3", ""), "2 cores")
+    assert (made.seconds, made.ram_gb, made.on) == (120, 0.64, datetime.date.today())
+    assert {"llama-cpp-python", "ollama server"} <= set(dict(made.versions))
+    cost.record(notebook, made)
+    again = normalize.load(normalize.dump(normalize.normalize(notebook)), "x")
+    assert pages.Measured.of(again.metadata.workbook) == made
+    assert cost.problems(again) == []
+    cost.record(notebook, None)
+    assert "measured" not in notebook.metadata.workbook
+
+
+def test_the_digest_is_of_the_text_alone():
+    known, changed = cost.digest(sample()), sample()
+    for cell in changed.cells:
+        cell.metadata["note"] = "x"
+        cell.source = cell.source.replace("\n", "\r\n") + "\n"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    assert cost.digest(changed) == known, "outputs, metadata and line ends are no text"
+    assert cost.digest(json.loads(normalize.dump(changed))) == known, "the file's own form gives the same"
+    changed.cells[0].cell_type = "raw"
+    assert cost.digest(changed) != known
+    changed = sample()
+    changed.cells.reverse()
+    assert cost.digest(changed) != known
+
+
+def test_the_machine_is_described_without_its_name(monkeypatch):
+    found = hardware.machine()
+    small = type(found)(**{**vars(found), "cores": 1, "ram_limit_bytes": 2_000_000_000, "cpu_model": None})
+    monkeypatch.setattr(hardware, "machine", lambda: small)
+    assert cost.this_machine().startswith("1 core, 2 GB RAM, ")
+    assert cost.this_machine().endswith(small.arch)

@@ -2,8 +2,8 @@
 
 import ast
 import importlib.util
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +31,18 @@ def copy(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def venv(copy):
+    """What a set-up leaves of an environment, quicker than a real one."""
+    folder = copy / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    folder.mkdir(parents=True)
+    Path(environment.in_venv("python")).touch()
+    site = copy / ".venv" / "lib" / "python3" / "site-packages"
+    for name in ("llama_cpp", "llama_cpp_python-0.3.36.dist-info", "numpy"):
+        (site / name).mkdir(parents=True)
+    return copy / ".venv"
+
+
 def fake_python(folder, answer):
     path = folder / "python"
     path.write_text(f"#!/bin/sh\necho {answer}\n")
@@ -42,7 +54,7 @@ def test_an_old_python_can_read_the_script_and_be_told():
     ast.parse(SCRIPT.read_text(), feature_version=(3, 6))
 
 
-@pytest.mark.parametrize("answer", ["3 10", "3 14", "2 7", "nonsense", ""])
+@pytest.mark.parametrize("answer", ["3 10", "3 14", ""])
 def test_a_python_that_does_not_fit_is_refused(tmp_path, answer):
     named = fake_python(tmp_path, answer)
     done = subprocess.run([sys.executable, SCRIPT, "--python", named], capture_output=True, text=True, timeout=60)
@@ -71,9 +83,9 @@ def test_without_a_compiler_it_says_so_and_names_the_ways_on(copy, monkeypatch):
     environment.check_before(sys.executable, light=False, parts=set())
 
 
-def test_a_light_set_up_stays_one_where_there_is_no_compiler(copy, monkeypatch, capsys):
-    environment.make_venv(sys.executable)
+def test_a_light_set_up_stays_one_where_there_is_no_compiler(copy, venv, monkeypatch, capsys):
     environment.note(environment.fingerprint(sys.executable), {"base", "models", "project"})
+    monkeypatch.setattr(environment, "llama_is_there", lambda rows: False)
     monkeypatch.setenv("PATH", str(copy))
     monkeypatch.delenv("CXX", raising=False)
     assert environment.install(sys.executable, light=False, test=False) is False
@@ -87,69 +99,58 @@ def test_a_full_disk_is_said_before_anything_is_written(copy, monkeypatch):
     assert not (copy / ".venv").exists()
 
 
-def test_a_finished_set_up_is_known_and_a_changed_lock_forgets_it(copy):
-    (copy / ".venv").mkdir()
+def test_a_finished_set_up_is_known_and_a_changed_lock_forgets_it(copy, venv):
     now = environment.fingerprint(sys.executable)
     environment.note(now, {"base", "models"})
     assert environment.parts_done(now) == {"base", "models"}
     with (copy / "models.lock").open("a") as file:
         file.write("\n")
     assert environment.parts_done(environment.fingerprint(sys.executable)) == set()
+    for stamp in ("", "{", "[]", '{"parts": ["base"]}', '{"fingerprint": "x", "parts": ["base"]}'):
+        Path(environment.STAMP).write_text(stamp)
+        assert environment.parts_done(environment.fingerprint(sys.executable)) == set()
 
 
-@pytest.mark.parametrize("stamp", ["", "{", "[]", '{"parts": ["base"]}', '{"fingerprint": "x", "parts": ["base"]}'])
-def test_a_stamp_that_says_nothing_of_this_state_counts_for_nothing(copy, stamp):
-    (copy / ".venv").mkdir()
-    (copy / ".venv" / "workbook.json").write_text(stamp)
+def test_a_broken_or_moved_venv_is_made_again(copy, monkeypatch, tmp_path_factory):
+    """With the real venv and pip: the one test of them."""
+    environment.make_venv(sys.executable)
+    environment.note(environment.fingerprint(sys.executable), {"base"})
+    assert environment.is_sound(sys.executable)
+    with pytest.raises(environment.Stop, match="has no llama-cpp-python"):
+        environment.prebuilt("0.3.36", str(tmp_path_factory.mktemp("empty")))
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    copy.rename(moved)
+    for name, path in (("ROOT", moved), ("VENV", moved / ".venv"), ("STAMP", moved / ".venv" / "workbook.json")):
+        monkeypatch.setattr(environment, name, str(path))
     assert environment.parts_done(environment.fingerprint(sys.executable)) == set()
+    assert not environment.is_sound(sys.executable)
+    moved.rename(copy)
+    monkeypatch.setattr(environment, "VENV", str(copy / ".venv"))
+    Path(environment.in_venv("python")).unlink()
+    assert not environment.is_sound(sys.executable)
+    monkeypatch.setattr(environment.subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0))
+    environment.make_venv(sys.executable)
+    assert not (copy / ".venv").exists(), "cleared, to be made again"
 
 
-def test_a_broken_venv_is_made_again(copy):
-    environment.make_venv(sys.executable)
-    python = Path(environment.in_venv("python"))
-    marker = copy / ".venv" / "kept"
-    marker.touch()
-    environment.make_venv(sys.executable)
-    assert marker.exists(), "a sound one is left alone"
-    python.unlink()
-    environment.make_venv(sys.executable)
-    assert python.exists()
-    assert not marker.exists()
-
-
-def half_unpacked(copy, step):
-    environment.make_venv(sys.executable)
-    site = next((copy / ".venv").glob("[Ll]ib*/**/site-packages"))
-    for name in ("llama_cpp", "llama_cpp_python-0.3.36.dist-info", "numpy"):
-        (site / name).mkdir()
+def killed_in(step):
     with pytest.raises(KeyboardInterrupt), environment.unfinished(step):
         raise KeyboardInterrupt
     environment.clear_half_unpacked()
-    return site
 
 
-def test_what_a_kill_left_half_unpacked_is_not_taken_for_installed(copy):
-    site = half_unpacked(copy, "embedded")
-    assert not list(site.glob("llama_cpp*"))
-    assert (site / "numpy").exists(), "the finished steps stay"
-    assert not (copy / ".venv" / "unpacking").exists()
+def test_what_a_kill_left_half_unpacked_is_not_taken_for_installed(venv):
+    killed_in("embedded")
+    site = venv / "lib" / "python3" / "site-packages"
+    assert [path.name for path in site.iterdir()] == ["numpy"], "the finished steps stay"
+    assert not (venv / "unpacking").exists()
+    killed_in("base")
+    assert not venv.exists(), "packages are made again"
 
 
-def test_packages_left_half_unpacked_are_made_again(copy):
-    half_unpacked(copy, "base")
-    assert not (copy / ".venv").exists()
-
-
-def test_a_step_that_ended_well_leaves_no_mark(copy):
-    environment.make_venv(sys.executable)
+def test_a_step_that_ended_or_failed_before_unpacking_costs_nothing(venv):
     with environment.unfinished("base"):
         assert Path(environment.UNPACKING).exists()
-    environment.clear_half_unpacked()
-    assert Path(environment.in_venv("python")).exists()
-
-
-def test_a_step_that_failed_before_unpacking_costs_nothing(copy):
-    environment.make_venv(sys.executable)
     with pytest.raises(environment.Stop), environment.unfinished("base"):
         raise environment.Stop("the package index could not be reached")
     environment.clear_half_unpacked()
@@ -163,31 +164,10 @@ def test_two_set_ups_at_once_are_refused(copy):
         pass
 
 
-def test_a_moved_checkout_is_noticed(copy, monkeypatch, tmp_path_factory):
-    environment.make_venv(sys.executable)
-    environment.note(environment.fingerprint(sys.executable), {"base"})
-    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
-    copy.rename(moved)
-    for name, path in (("ROOT", moved), ("VENV", moved / ".venv"), ("STAMP", moved / ".venv" / "workbook.json")):
-        monkeypatch.setattr(environment, name, str(path))
-    assert environment.parts_done(environment.fingerprint(sys.executable)) == set()
-    assert not environment.is_sound(sys.executable)
-    moved.rename(copy)
-
-
-def test_a_folder_without_the_wheel_is_refused(copy, tmp_path_factory):
-    environment.make_venv(sys.executable)
-    with pytest.raises(environment.Stop, match="has no llama-cpp-python"):
-        environment.prebuilt("0.3.36", str(tmp_path_factory.mktemp("empty")))
-
-
 def test_the_lock_is_read_row_by_row(copy):
     rows = environment.lock("requirements.lock")
-    names = [name for name, _ in rows]
-    assert len(names) == (copy / "requirements.lock").read_text().count("==") - sum(
-        text.split("\\")[0].count("==") - 1 for _, text in rows
-    )
-    assert environment.LLAMA in names
+    assert len(rows) == len(re.findall(r"^[A-Za-z0-9][\w.-]*==", (copy / "requirements.lock").read_text(), re.M))
+    assert environment.LLAMA in [name for name, _ in rows]
     assert all("--hash=sha256:" in text for _, text in rows)
 
 
@@ -214,10 +194,3 @@ def test_make_says_which_python_is_missing(tmp_path):
     )
     assert done.returncode
     assert "there is no no-such-python" in done.stderr
-
-
-def test_the_stamp_is_whole_json(copy):
-    (copy / ".venv").mkdir()
-    environment.note("f", {"b", "a"})
-    assert json.loads((copy / ".venv" / "workbook.json").read_text()) == {"fingerprint": "f", "parts": ["a", "b"]}
-    assert [p.name for p in (copy / ".venv").iterdir()] == ["workbook.json"]

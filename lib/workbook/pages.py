@@ -38,7 +38,7 @@ class Measured:
 
     ``seconds``: all cells, the kernel's start included. ``ram_gb`` (10^9 bytes): the page's process and its
     children at most, not a server elsewhere. ``machine`` in words; ``versions``: (package, version).
-    ``sources``: the text of the page that was executed, as ``budgets.digest`` gives it.
+    ``sources``: the text of the page that was executed, as ``cost.digest`` gives it.
     """
 
     seconds: float
@@ -120,6 +120,8 @@ def read(path: Path, folder: Path) -> Page:
         head = header(notebook)
         stated = notebook["metadata"]["workbook"]
         title, aim = title_and_aim(head)
+        if stated["engine"] not in ENGINES:
+            raise ValueError(f"its engine is {stated['engine']!r}, none of {', '.join(ENGINES)}")
         return Page(
             path=path, link=link, number=path.name[:2], title=title, aim=aim, engine=str(stated["engine"]),
             minutes=float(stated["minutes"]), ram_gb=float(stated["ram_gb"]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -36,14 +36,15 @@ def theme() -> None:
     sns.set_theme(style="whitegrid", palette="colorblind", font_scale=0.85, rc=layout | spines | text)
 
 
-def spread(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, *, log_x: bool = False) -> Axes:
+def spread(groups: Mapping[Any, Iterable[float]], title: str, xlabel: str, *, log_x: bool = False) -> Axes:
     """One row a group: every value a point; behind them the middle half as a box, and the median.
 
     ``groups``: name of the group to its values, all in the unit that ``xlabel`` names. An empty group keeps its row.
     """
     ax: Axes
     _, ax = plt.subplots(figsize=(WIDTH, 1 + 0.42 * len(groups)))
-    rows: dict[str, Any] = {"data": dict(groups), "order": list(groups), "orient": "h", "ax": ax, "log_scale": log_x}
+    named = {str(name): list(values) for name, values in groups.items()}
+    rows: dict[str, Any] = {"data": named, "order": list(named), "orient": "h", "ax": ax, "log_scale": log_x}
     box = {"facecolor": PALETTE[9], "alpha": 0.4, "edgecolor": "none"}
     median = {"color": PALETTE[3], "linewidth": 2}
     sns.boxplot(**rows, width=0.5, whis=0, showcaps=False, showfliers=False, boxprops=box, medianprops=median)

@@ -21,7 +21,8 @@ import pytest
 from servers import NAME, Server, ollama_binary, ollama_serving, workbook_serving
 
 from programs.bench import store
-from programs.site import budgets, normalize
+from programs.site import cost as costs
+from programs.site import normalize
 from programs.site.execute import execute, reproducible
 from workbook import models, pages
 from workbook.engines import llama
@@ -132,4 +133,4 @@ def test_pages_beside_what_is_recorded_of_them(page: pages.Page, tmp_path: Path)
     notebook = normalize.load(page.path.read_bytes(), page.link)
     cost = execute(notebook, page.path.parent, reproducible(tmp_path / "results", tmp_path / "ipython"))
     recorded = f", recorded {page.measured.seconds:g} s" if page.measured and page.measured.seconds else ""
-    print(f"\npage {page.number}: {cost.seconds:.1f} s (budget {budgets.RUN_ALL_S} s){recorded}")
+    print(f"\npage {page.number}: {cost.seconds:.1f} s (budget {costs.RUN_ALL_S} s){recorded}")

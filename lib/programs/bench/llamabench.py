@@ -93,7 +93,10 @@ def records(path: Path, host: str | None = None) -> list[Record]:
     for number, row in enumerate(rows, 1):
         try:
             test = _Test.model_validate(row)
-            setup, machine = _setup(test), _machine(test, host)
+            setup, gpu = _setup(test), (test.gpu_info[:100],)
+            machine = MachineFacts(
+                host=host, cpu_model=test.cpu_info[:100] or None, gpus=gpu if test.gpu_info else None
+            )
             at = test.test_time
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
             for outcome in _outcomes(test):
@@ -136,8 +139,6 @@ def _parsed(text: str) -> Any:
     if start == "{":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     rows = csv.DictReader(io.StringIO(text), strict=True)
-    if len(set(rows.fieldnames or ())) != len(rows.fieldnames or ()):
-        return None
     return [row for row in rows if None not in row and None not in row.values()]
 
 
@@ -145,9 +146,14 @@ def _setup(test: _Test) -> Setup:
     # A word of others: cut, because a long one made for it would keep the pattern busy for hours.
     described = _DESCRIBED.fullmatch(test.model_type[:200])
     quant = described and described["quant"].removeprefix("all ") + (f"_{described['mix']}" if described["mix"] else "")
-    build = f"b{test.build_number} ({test.build_commit})"[:90] if test.build_number is not None else None
+    build = f"b{test.build_number} ({test.build_commit})"[:80] if test.build_number is not None else None
     more = {name: value for name, value in (test.model_extra or {}).items() if value not in (None, "")}
-    noted = [f"{name} {_number(more[name])}" for name in _NOTED if name in more]
+    # JSON writes true where CSV writes 1.
+    noted = [f"{name} {int(v) if isinstance(v := more[name], bool) else v}" for name in _NOTED if name in more]
+    told = test.model_dump(include=set(Setup.model_fields)) | {
+        "model_type": described and described["arch"],
+        "flash_attn": _FLASH.get(str(test.flash_attn).lower()),
+    }
     return Setup(
         method="llama-bench",
         prompt_id=test.cell(),
@@ -157,22 +163,9 @@ def _setup(test: _Test) -> Setup:
         build_info=", ".join(noted)[:1000] or None,
         # The file's name alone: the folder is a matter of the machine it lay on.
         model_name=posixpath.basename(ntpath.basename(test.model_filename)).removesuffix(".gguf")[:100],
-        model_type=described["arch"] if described else None,
         quant=quant or None,
-        model_n_params=test.model_n_params or None,
-        n_batch=test.n_batch,
-        n_ubatch=test.n_ubatch,
-        n_threads=test.n_threads,
-        n_gpu_layers=test.n_gpu_layers,
-        type_k=test.type_k or None,
-        type_v=test.type_v or None,
-        flash_attn=_FLASH.get(str(test.flash_attn).lower()),
+        **told,
     )
-
-
-def _number(value: Any) -> Any:
-    """JSON writes true where CSV writes 1."""
-    return int(value) if isinstance(value, bool) else value
 
 
 def _outcomes(test: _Test) -> Iterator[Outcome]:
@@ -189,8 +182,3 @@ def _outcomes(test: _Test) -> Iterator[Outcome]:
             total_ns=took,
             warnings=warnings,
         )
-
-
-def _machine(test: _Test, host: str | None) -> MachineFacts:
-    gpu = test.gpu_info[:100]
-    return MachineFacts(host=host, cpu_model=test.cpu_info[:100] or None, gpus=(gpu,) if gpu else None)

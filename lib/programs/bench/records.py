@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from programs.bench import store
 from programs.bench.fields import Record
-from programs.bench.store import Loaded
+from programs.bench.store import Contents
 from programs.judge import passk
 from workbook import paths
 from workbook.errors import BadOption
@@ -27,7 +27,7 @@ GRADED_BY = ("model_name", "engine", "task_id", "thinking")
 JUDGED = ("graded", "truncated")  # cut at the limit is a try that did not pass; what was not graded is no try
 
 _DTYPES = {"integer": "Int64", "number": "float64", "boolean": "boolean", "date-time": "datetime64[us, UTC]"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = r"^[=+\-@\t\r\n]"
 
 
 class Metric(NamedTuple):
@@ -89,6 +89,12 @@ def values(kept: pd.DataFrame, metric: Metric) -> pd.Series[float]:
     return kept[metric.field].dropna().astype(float) * metric.scale
 
 
+def spread(found: pd.Series[float]) -> dict[str, float]:
+    """n, median and quartiles (interpolated linearly) of these values."""
+    q1, median, q3 = map(float, found.quantile([0.25, 0.5, 0.75]))
+    return {"n": len(found), "median": median, "q1": q1, "q3": q3}
+
+
 def where(table: pd.DataFrame, conditions: Iterable[str] | None) -> pd.DataFrame:
     """The rows that fit all of these, each ``FIELD=VALUE`` as text. Raises BadOption: there is no such field."""
     for condition in conditions or ():
@@ -135,9 +141,7 @@ def summary(table: pd.DataFrame, by: Sequence[str] = BY) -> pd.DataFrame:
         for metric in METRICS:
             found = values(part, metric)
             if len(found):
-                q1, median, q3 = found.quantile([0.25, 0.5, 0.75])
-                figure = {"figure": metric.name, "n": len(found), "median": median, "q1": q1, "q3": q3}
-                rows.append(group | figure | {"unit": metric.unit} | pooled)
+                rows.append(group | {"figure": metric.name} | spread(found) | {"unit": metric.unit} | pooled)
     return pd.DataFrame(rows)
 
 
@@ -178,7 +182,7 @@ def export(table: pd.DataFrame, target: Path) -> str:
     """Write these repetitions to the new file ``target``, a row each, as CSV; a line that says so.
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front.
-    Raises BadOption: another kind of file, one that is there already, or a folder that cannot be written.
+    Raises BadOption: another kind of file, one that is there already, or no such folder.
     """
     shown = paths.shown(target)
     if target.suffix.lower() != ".csv":
@@ -187,15 +191,10 @@ def export(table: pd.DataFrame, target: Path) -> str:
         raise BadOption(f"{shown} cannot be written: there is no such folder.")
     ordered = table.sort_values(["host", "started_at", "run_id", "config_hash", "rep_index"])
     for name, column in ordered.items():
-        said = words(column)
+        ordered[name] = words(column)
         if column.dtype == object:
-            said = said.map(lambda word: "'" + word if word.startswith(_FORMULA) else word, na_action="ignore")
-        ordered[name] = said
-    try:
-        new = store.create(target, ordered.to_csv(index=False, lineterminator="\n").encode())
-    except OSError as error:
-        raise BadOption(f"{shown} cannot be written ({error.strerror}).") from None
-    if not new:
+            ordered[name] = ordered[name].str.replace(_FORMULA, r"'\g<0>", regex=True)
+    if not store.create(target, ordered.to_csv(index=False, lineterminator="\n").encode()):
         raise BadOption(f"{shown} is there already, and is not overwritten. Give another name.")
     return f"{len(ordered)} repetitions in {shown}"
 
@@ -245,7 +244,7 @@ def aligned(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in told)
 
 
-def listing(loaded: Loaded) -> str:
+def listing(loaded: Contents) -> str:
     """One line a run, the oldest first."""
     runs = frame(loaded.records).sort_values(["started_at", "run_id"]).groupby("run_id", sort=False)
     told = [run_line(run, loaded.invalid) for _, run in runs]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from programs.bench import records as tables
 from programs.bench.fields import Record
-from programs.bench.store import Loaded, one_run
+from programs.bench.store import Contents, one_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,25 +30,9 @@ TELLING = (
 """What tells cells of one prompt from each other, in a table."""
 
 
-@dataclass(frozen=True)
-class Spread:
-    """``n`` values by their median and quartiles; ``cv``: sample standard deviation over mean, None for one value."""
-
-    n: int
-    median: float
-    q1: float
-    q3: float
-    cv: float | None
-
-
-def spread(values: Sequence[float] | pd.Series[float]) -> Spread | None:
-    """Median, quartiles (interpolated linearly) and coefficient of variation; None without values."""
-    if not len(values):
-        return None
-    data = np.asarray(values, dtype=float)
-    q1, median, q3 = np.percentile(data, [25, 50, 75])
-    cv = float(data.std(ddof=1) / data.mean()) if len(data) > 1 and data.mean() else None
-    return Spread(len(data), float(median), float(q1), float(q3), cv)
+def cv(values: Sequence[float] | pd.Series[float]) -> float:
+    """Coefficient of variation: sample standard deviation over mean; NaN for one value."""
+    return float(np.std(values, ddof=1) / np.mean(values)) if len(values) > 1 else math.nan
 
 
 def trend(data: Sequence[float] | pd.Series[float]) -> float | None:
@@ -90,13 +74,10 @@ def _doubts(cell: pd.DataFrame) -> Iterator[str]:
     yield from (f": {line}" for line in _left_out(cell))
     for metric in (tables.PP, tables.TG):
         data = tables.values(tables.measured(cell), metric)
-        found = spread(data)
-        if found is None:
-            continue
-        if found.n < FEWEST:
-            yield f" {metric.field}: only {found.n} repetitions; take at least {FEWEST}"
-        if found.cv is not None and found.cv > CV_LIMIT:
-            yield f" {metric.field}: varies by {found.cv:.1%} (more than {CV_LIMIT:.0%}): noisy"
+        if 0 < len(data) < FEWEST:
+            yield f" {metric.field}: only {len(data)} repetitions; take at least {FEWEST}"
+        if cv(data) > CV_LIMIT:
+            yield f" {metric.field}: varies by {cv(data):.1%} (more than {CV_LIMIT:.0%}): noisy"
         change = trend(data)
         if change is not None and abs(change) > TREND_LIMIT:
             yield f" {metric.field}: changes by {change:+.0%} from first to last: heat, or other load"
@@ -133,7 +114,7 @@ def _warned(warnings: Iterable[tuple[str, ...]]) -> Iterator[str]:
             yield alike[0] + (f" ({len(alike)} repetitions)" if len(alike) > 1 else "")
 
 
-def show(loaded: Loaded, beginning: str) -> str:
+def show(loaded: Contents, beginning: str) -> str:
     """The cells of the one run whose id begins so, and its doubts. Raises BadOption: none does, or several do."""
     run_id = one_run(beginning, (record.run_id for record in loaded.records))
     mine = [record for record in loaded.records if record.run_id == run_id]
@@ -146,9 +127,10 @@ def table(records: Iterable[Record]) -> str:
     rows: list[tuple[object, ...]] = [("cell", "figure", "n", "median", "middle half", "unit")]
     for cell_name, cell in cells(tables.frame(records)):
         for metric in tables.METRICS:
-            s = spread(tables.values(tables.measured(cell), metric))
-            if s is not None:
-                figures = (s.n, f"{s.median:.1f}", f"{s.q1:.1f} to {s.q3:.1f}", metric.unit)
+            found = tables.values(tables.measured(cell), metric)
+            if len(found):
+                s = tables.spread(found)
+                figures = (s["n"], f"{s['median']:.1f}", f"{s['q1']:.1f} to {s['q3']:.1f}", metric.unit)
                 rows.append((cell_name, metric.name, *figures))
     return tables.aligned(rows)
 

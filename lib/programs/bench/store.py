@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,7 +63,7 @@ _Kind = TypeVar("_Kind", Record, Mark)
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Contents:
     """Records in the order of their files and lines, and what could not be read.
 
     ``invalid``: run id -> reason, for the runs that were marked so; their records are among ``records``.
@@ -159,28 +158,12 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Make the file ``path`` with all of ``content``, or leave it alone where it is there: False then.
-
-    It appears whole or not at all.
-    """
+    """Make the file ``path``, which appears whole or not at all, or leave it alone where it is there: False then."""
+    if os.path.lexists(path):
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".new-{secrets.token_hex(4)}")
-    try:
-        with half.open("xb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(half, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without links, as on a memory stick
-            if path.exists():
-                return False
-            os.replace(half, path)
-        return True
-    finally:
-        half.unlink(missing_ok=True)
+    paths.write_whole(path, content)
+    return True
 
 
 def files(folder: Path, suffix: str = ".jsonl") -> tuple[list[Path], list[Problem]]:
@@ -206,7 +189,7 @@ def files(folder: Path, suffix: str = ".jsonl") -> tuple[list[Path], list[Proble
     return found, problems
 
 
-def load(folder: Path | None = None) -> Loaded:
+def load(folder: Path | None = None) -> Contents:
     """All records under ``folder`` (default: ``paths.results()``), each repetition once.
 
     Raises BadOption: the folder is a file or cannot be read.
@@ -217,10 +200,10 @@ def load(folder: Path | None = None) -> Loaded:
     marks, problems = read_marks(*files(folder, MARKS)[0])
     last = {one.run_id: one for one in sorted(marks, key=lambda one: one.marked_at)}
     invalid = {run_id: one.reason for run_id, one in last.items() if one.invalid}
-    return Loaded(loaded.records, (*unread, *loaded.problems, *problems), invalid)
+    return Contents(loaded.records, (*unread, *loaded.problems, *problems), invalid)
 
 
-def read(*files: Path) -> Loaded:
+def read(*files: Path) -> Contents:
     """The records of these files in their order, each repetition once."""
     records: dict[tuple[str, str, int], Record] = {}
     problems: list[Problem] = []
@@ -231,7 +214,7 @@ def read(*files: Path) -> Loaded:
             elif records.setdefault(key(item), item) is not item:
                 said = "this repetition is there already: skipped"
                 problems.append(Problem(printable(paths.shown(path)), number, said))
-    return Loaded(tuple(records.values()), tuple(problems))
+    return Contents(tuple(records.values()), tuple(problems))
 
 
 def read_marks(*files: Path) -> tuple[list[Mark], list[Problem]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
 import io
 import json
 import secrets
@@ -40,10 +40,8 @@ def run(module: str, code: str, asked: Mapping[str, Any], **how: Any) -> tuple[E
     told = []
     for line in ended.stdout.split(b"\n"):
         if line.startswith(secret.encode() + b" "):
-            try:
+            with contextlib.suppress(ValueError, RecursionError):
                 told.append(json.loads(line[len(secret) + 1 :]))
-            except (ValueError, RecursionError):
-                continue
     return ended, [line for line in told if isinstance(line, dict)]
 
 
@@ -70,13 +68,3 @@ def _drivers() -> bytes:
         for path in sorted((Path(__file__).parent / "play").glob("*.py")):
             archive.writestr(zipfile.ZipInfo(f"play/{path.name}"), path.read_bytes())
     return made.getvalue()
-
-
-@functools.cache
-def version() -> str:
-    """Twelve digits that change with any file that decides on a grade: the grader and its drivers."""
-    digest, room = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(room.rglob("*.py")):
-        if "box" not in path.relative_to(room).parts:
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()[:12]

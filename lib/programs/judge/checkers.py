@@ -183,8 +183,7 @@ class SnakeLevels(_Checker):
     kind: Literal["snake-levels"]
 
 
-TextChecker = NumberIs | ChoiceIs | TextIs | WordIs | LinesAre | JsonIs
-Checker = TextChecker | FunctionDoes | SnakeContract | SnakeLevels
+Checker = NumberIs | ChoiceIs | TextIs | WordIs | LinesAre | JsonIs | FunctionDoes | SnakeContract | SnakeLevels
 
 
 def agrees(got: Any, want: Any, fold: Any = str) -> bool:

@@ -132,11 +132,7 @@ def play(code: str, toolkit: str, kind: Literal["still", "steer"], seed: int, **
     game, first = Play(how="stopped", error=_why(ended)), dict[str, Any]()
     for line in told:
         if "imports" in line:
-            first = {
-                "started": True,
-                "imports": str(line["imports"] or "")[:500],
-                "missing": str(line["missing"])[:100],
-            }
+            first = {"started": True, "imports": str(line["imports"] or "")[:500], "missing": str(line.get("missing"))}
         else:
             with contextlib.suppress(ValidationError):
                 game = Play.model_validate(line)
@@ -165,7 +161,7 @@ def judge(code: str, **how: Any) -> Finding:
         said = f"it does not parse: {getattr(error, 'msg', None) or error}" + (f" (line {line})" if line else "")
         finding.reasons.append(said if error else "there is no code in it")
         return finding
-    imports, names = _imports(tree), _names(tree)
+    imports, names = _used(tree)
     toolkit = next((name for name in TOOLKITS if name in imports), None)
     unwatched = _unwatched(toolkit, imports, names)
     if unwatched:
@@ -181,20 +177,17 @@ def judge(code: str, **how: Any) -> Finding:
     return finding
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """The modules that a program imports, by their first name."""
-    names = set()
+def _used(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """The modules that a program imports, by their first name, and all names and attributes in it."""
+    modules, names = set[str](), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add((node.module or "").partition(".")[0])
-    return names
-
-
-def _names(tree: ast.Module) -> set[str]:
-    nodes = list(ast.walk(tree))
-    return {n.id for n in nodes if isinstance(n, ast.Name)} | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+            modules.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Name | ast.Attribute):
+            names.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return modules, names
 
 
 def _unwatched(toolkit: str | None, imports: set[str], names: set[str]) -> str:

@@ -22,17 +22,15 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def interval(n: int, c: int, k: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
+def interval(n: int, c: int, k: int) -> tuple[float, float]:
+    """95% bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
 
-    The curve rises with p, so the bounds keep their coverage, which is at least ``confidence``. They are those of
-    drawing k new answers, not k of these n. Raises BadOption.
+    The curve rises with p, so the bounds keep their coverage, which is at least 95%. They are those of drawing k new
+    answers, not k of these n. Raises BadOption.
     """
     _possible(n, c, k)
-    if not 0 < confidence < 1:
-        raise BadOption(f"confidence {confidence} is not between 0 and 1.")
     binomtest = importlib.import_module("scipy.stats").binomtest  # slow to import, and without types
-    bounds = binomtest(c, n).proportion_ci(confidence, method="exact")
+    bounds = binomtest(c, n).proportion_ci(0.95, method="exact")
     return 1 - (1 - float(bounds.low)) ** k, 1 - (1 - float(bounds.high)) ** k
 
 

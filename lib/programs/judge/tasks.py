@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,9 +87,3 @@ def _read(path: Path, _changed: int) -> Task:
     if made.id != path.stem:
         raise BadTask(f"{paths.shown(path)}: its id is {made.id!r}: the file's name must be the id.")
     return made
-
-
-def digest() -> str:
-    """Twelve digits that change with any task."""
-    files = sorted((paths.data() / "prompts").glob("*.yaml"))
-    return hashlib.sha256(b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in files)).hexdigest()[:12]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -22,17 +20,20 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import ensure_event_loop, run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Type
 
+from workbook import paths
 from workbook.errors import PageStopped
 from workbook.leaks import KEY_NAMES
 
+OLLAMA_MODEL = "smollm2:135m"
+"""Ollama's name for the packaged model, which pages about Ollama are stored with."""
+
 CELL_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
-SETTLE_S = 5
 LOOK_AGAIN_MS = 500
+WATCH_S = 0.2
 
 SHOWN_ALIKE = {
     "PYTHONHASHSEED": "0",
@@ -45,6 +46,9 @@ SHOWN_ALIKE = {
 
 OF_THIS_USER = ("PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "FORCE_COLOR", "NO_COLOR")
 """Settings that change what a page prints, or (PYTHONOPTIMIZE) that take its asserts away."""
+
+FIGURES = 'c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Software": None}}\n'
+"""IPython's setting for figures: matplotlib's version is left out of the file, or each version would store another."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +90,24 @@ class Client(AsyncKernelClient):
     iopub_channel_class = Type(Channel)
 
 
-def reproducible(results: Path, scratch: Path, engine: str = "embedded", model: str | None = None) -> dict[str, str]:
+def reproducible(results: Path, scratch: Path, engine: str = "embedded") -> dict[str, str]:
     """The environment for outputs that are stored: this user's choices of engine, model, keys and looks stay out.
 
-    ``results`` and ``scratch``: folders of this page alone, for its records and for empty settings of IPython.
+    ``results`` and ``scratch``: folders of this page alone, for its records and for its settings of IPython.
     """
     dropped = {"WORKBOOK_MODEL", *OF_THIS_USER, *(() if engine == "ollama" else ("OLLAMA_HOST",))}
     env = {name: value for name, value in os.environ.items() if name not in dropped and not KEY_NAMES.search(name)}
-    # By this variable and not by MPLCONFIGDIR, where matplotlib keeps its list of fonts: that takes long to make.
-    look = scratch / "matplotlibrc"
-    look.parent.mkdir(parents=True, exist_ok=True)
+    profile, look = scratch / "profile_default", scratch / "matplotlibrc"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(FIGURES, encoding="utf-8")
     look.write_text("", encoding="utf-8")
     return env | SHOWN_ALIKE | {
         "WORKBOOK_ENGINE": engine,
         "WORKBOOK_RESULTS": str(results),
         "WORKBOOK_SANDBOX": "yes",  # stored pages show real grades: the packaged model's programs are run, contained
         "IPYTHONDIR": str(scratch),
-        "MATPLOTLIBRC": str(look),
-    } | ({"WORKBOOK_MODEL": model} if model else {})  # fmt: skip
+        "MATPLOTLIBRC": str(look),  # not MPLCONFIGDIR: there matplotlib keeps its list of fonts, which is slow to make
+    } | ({"WORKBOOK_MODEL": OLLAMA_MODEL} if engine == "ollama" else {})  # fmt: skip
 
 
 def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s: float = CELL_TIMEOUT_S) -> Cost:
@@ -114,131 +118,70 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], cell_timeout_s:
     PageStopped : a cell raised without the tag ``raises-exception``, ran past ``cell_timeout_s``, or the
         kernel died. The outputs up to there, that cell's included, stay in ``notebook``.
     """
-    client = _client(notebook, cell_timeout_s)
-    _forget(notebook)
-    client.reset_execution_trackers()
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     started = time.perf_counter()
-    try:
-        with _ctrl_c_heard(), _kernel(client, folder, env) as pid, _peak_memory(pid) as peak:
-            for index, cell in enumerate(notebook.cells):
-                _run_cell(client, cell, index, cell_timeout_s)
-            client.set_widgets_metadata()
-    except RuntimeError as error:  # jupyter_client's word for a kernel that did not start
-        raise PageStopped(0, "KernelNotStarted", str(error).split("\n", 1)[0]) from None
-    return Cost(time.perf_counter() - started, max(peak))
+    # On Ctrl-C asyncio cancels the task, so that its ``finally`` ends the kernel, and raises KeyboardInterrupt after it.
+    peak = asyncio.run(_run(notebook, folder, env, cell_timeout_s))
+    return Cost(time.perf_counter() - started, peak)
 
 
-def _client(notebook: Any, cell_timeout_s: float) -> nbclient.NotebookClient:
+async def _run(notebook: Any, folder: Path, env: Mapping[str, str], limit_s: float) -> int:
+    """Run the cells; the most memory that was held, in bytes."""
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), client_factory=Client)
     client = nbclient.NotebookClient(
         notebook,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), client_factory=Client),
-        timeout=cell_timeout_s,
+        km=manager,
+        timeout=limit_s,
         startup_timeout=START_TIMEOUT_S,
         iopub_timeout=START_TIMEOUT_S,
         raise_on_iopub_timeout=True,  # else a lost output is only logged
         coalesce_streams=True,
         record_timing=False,
     )
-    # A client that is handed its manager does not shut it down by itself.
-    client.owns_km = True
-    return client
-
-
-@contextlib.contextmanager
-def _kernel(client: nbclient.NotebookClient, folder: Path, env: Mapping[str, str]) -> Iterator[int]:
-    """A started kernel's process id; however the block ends, and in its start too, the kernel is gone after it."""
-    manager = client.km
+    quiet = subprocess.DEVNULL
+    seen: list[int] = []
     try:
-        with client.setup_kernel(env=dict(env), cwd=str(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            try:
-                yield int(manager.provisioner.pid)
-            except BaseException:
-                _settle()
-                raise
+        await client.async_start_new_kernel(env=paths.environment(env), cwd=str(folder), stdout=quiet, stderr=quiet)
+        await client.async_start_new_kernel_client()
+        watch = asyncio.create_task(_watch(manager.provisioner.pid, seen))  # type: ignore[union-attr]
+        try:
+            for index, cell in enumerate(notebook.cells):
+                await _run_cell(client, cell, index, limit_s)
+            await asyncio.sleep(2 * WATCH_S)  # for one last look
+        finally:
+            watch.cancel()
+            client.set_widgets_metadata()
+        return max(seen)
+    except RuntimeError as error:  # jupyter_client's word for a kernel that did not start
+        raise PageStopped(0, "KernelNotStarted", str(error).split("\n", 1)[0]) from None
     finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
         if manager.has_kernel:
-            run_sync(manager.shutdown_kernel)(now=True)
+            await manager.shutdown_kernel(now=True)
 
 
-@contextlib.contextmanager
-def _ctrl_c_heard() -> Iterator[None]:
-    """Ctrl-C goes to the loop: Python drops one that falls into a ``__del__`` or the callback of a weak set."""
-    loop, before = ensure_event_loop(), signal.getsignal(signal.SIGINT)
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
+async def _run_cell(client: nbclient.NotebookClient, cell: Any, index: int, limit_s: float) -> None:
     try:
-        loop.add_signal_handler(signal.SIGINT, stop)
-    except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
-
-
-def _settle() -> None:
-    """End what Ctrl-C left waiting, so that it does not complain at the very end."""
-    loop = ensure_event_loop()
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:  # bounded: a task that does not take its cancellation must not keep the user waiting
-        done, _ = loop.run_until_complete(asyncio.wait(tasks, timeout=SETTLE_S))
-        for task in done:
-            if not task.cancelled():
-                task.exception()  # looked at, so that asyncio does not print it at the very end
-
-
-def _forget(notebook: Any) -> None:
-    """Take away every stored output, so that none of the last run can pass for one of this run."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-
-
-def _run_cell(client: nbclient.NotebookClient, cell: Any, index: int, limit_s: float) -> None:
-    try:
-        client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+        await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
     except CellExecutionError as error:
-        client.set_widgets_metadata()
         first = (error.evalue or "").strip().splitlines() or [""]
         raise PageStopped(index + 1, error.ename, first[0]) from None
     except CellTimeoutError:
         raise PageStopped(index + 1, "Timeout", f"it ran longer than {limit_s:g} s") from None
     except DeadKernelError:
+        if (task := asyncio.current_task()) and task.cancelling():  # Ctrl-C: nbclient takes it for the kernel's end
+            raise asyncio.CancelledError from None
         raise PageStopped(index + 1, "DeadKernel", "the Python process ended; was there enough memory?") from None
 
 
-@contextlib.contextmanager
-def _peak_memory(pid: int, every_s: float = 0.2) -> Iterator[list[int]]:
-    """Collect the resident bytes of process ``pid`` and its children while the block runs."""
-    seen, end = [0], threading.Event()
-
-    def watch() -> None:
-        with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(pid)
-            over = False
-            while not over:
-                over = end.wait(every_s)  # and one last look when the block has ended
-                seen[0] = max(seen[0], _resident(kernel))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        end.set()
-        thread.join(timeout=5)
-
-
-def _resident(kernel: psutil.Process) -> int:
-    total = int(kernel.memory_info().rss)
-    for child in kernel.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            total += int(child.memory_info().rss)
-    return total
+async def _watch(pid: int, seen: list[int]) -> None:
+    """Note the bytes of memory that process ``pid`` and its children hold, until this is cancelled."""
+    kernel = psutil.Process(pid)
+    while True:
+        with contextlib.suppress(psutil.Error):  # one of them ended while it was looked at
+            seen.append(sum(process.memory_info().rss for process in (kernel, *kernel.children(recursive=True))))
+        await asyncio.sleep(WATCH_S)

@@ -9,42 +9,29 @@ from typing import Any
 
 from workbook.pages import Measured, Page, download, first_sentence, ram
 
-ENGINES = {
-    "embedded": "llama.cpp in process", "ollama": "Ollama", "openai": "an OpenAI-compatible server", "none": "no engine",
-}  # fmt: skip
+ENGINES = {"ollama": "Ollama", "embedded": "llama.cpp in process"}
 CLIENTS = {"ollama": "Ollama's Python client"}
 BUDGET_LINE = re.compile(r"^\*Time: .*\*$", re.M)
 
 
-def with_about(notebook: Any, page: Page) -> Any:
-    """``notebook`` (changed in place) with what its outputs were made on, and a link to it, below its budget line."""
-    about = _about(page, Measured.of(notebook.metadata.get("workbook", {})))
-    head = notebook.cells[0]
-    end = BUDGET_LINE.search(head.source)
-    at = end.end() if end else len(head.source)
-    head.source = f"{head.source[:at]}\n\n{about}\n{head.source[at:]}"
-    return notebook
-
-
-def _about(page: Page, cost: Measured | None) -> str:
+def add_about(notebook: Any, page: Page) -> None:
+    """Say below the budget line of ``notebook`` what its outputs were made on, with a link to the notebook."""
+    cost = Measured.of(notebook.metadata.get("workbook", {}))
     up = "../" * (page.link.count("/") + 1)
     link = f'<a class="wb-download" href="{up}_sources/notebooks/{page.link}" download>Download this page</a>'
     said = f"<p>{_ran(cost)}</p>" if cost else ""
-    notebook = f"<p>{link}: a notebook, for JupyterLab in a workbook that is set up.</p>"
-    return f'<div class="wb-about">{said}{notebook}</div>'
+    about = f'<div class="wb-about">{said}<p>{link}: a notebook, for JupyterLab in a workbook that is set up.</p></div>'
+    head = notebook.cells[0]
+    head.source = BUDGET_LINE.sub(lambda line: f"{line.group()}\n\n{about}\n", head.source, count=1)
 
 
 def _ran(cost: Measured) -> str:
     """When, on what, and at what cost the page's outputs were made."""
-    engine = ENGINES.get(cost.engine, cost.engine)
-    model = f"{cost.model} in {engine}" if cost.model else engine
-    model = model.replace(" in llama.cpp in process", ", llama.cpp in process")
-    named = [("Python", cost.python), *((CLIENTS.get(name, name), version) for name, version in cost.versions)]
-    versions = ", ".join(f"{name} {version}" for name, version in named)
-    ran = (
-        f"Its cells ran in <strong>{cost.seconds:g} s</strong> with <strong>{cost.ram_gb:g} GB</strong> of RAM at most"
-    )
-    return f"{ran}, on {day(cost)}: {html.escape(model)}; {html.escape(cost.machine)}; {html.escape(versions)}."
+    model = f"{cost.model or 'no model'}, {ENGINES.get(cost.engine, cost.engine)}"
+    versions = ", ".join(f"{CLIENTS.get(name, name)} {version}" for name, version in cost.versions)
+    ran = f"<strong>{cost.seconds:g} s</strong> with <strong>{cost.ram_gb:g} GB</strong> of RAM at most"
+    made_on = html.escape(f"{model}; {cost.machine}; Python {cost.python}, {versions}")
+    return f"Its cells ran in {ran}, on {day(cost)}: {made_on}."
 
 
 def day(cost: Measured) -> str:

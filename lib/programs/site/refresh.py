@@ -3,102 +3,76 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from programs.site import budgets, changes, figures, normalize
-from programs.site.budgets import Ran
-from programs.site.execute import CELL_TIMEOUT_S, execute, reproducible
-from workbook import formats, leaks, models, paths
+from programs.site import Say, cost, normalize
+from programs.site.check import refusals
+from programs.site.execute import OLLAMA_MODEL, execute, reproducible
+from workbook import formats, models, paths
 from workbook.alone import alone, busy
+from workbook.engines import Info
 from workbook.errors import BadPage, ModelNotFound, NoModel, WorkbookError
-from workbook.pages import ENGINES, Measured, Page
-
-OLLAMA_MODEL = "smollm2:135m"
-"""Ollama's name for the packaged model, which pages about Ollama are stored with."""
-
-Say = Callable[[str], None]
+from workbook.pages import Page
 
 
-def refresh(
-    pages: Sequence[Page],
-    say: Say = print,
-    cell_timeout_s: float = CELL_TIMEOUT_S,
-    lock: Path | None = None,
-) -> None:
-    """Execute ``pages`` one after the other, each on its own engine, and store them; say what changed in each.
+def refresh(pages: Sequence[Page], say: Say = print) -> None:
+    """Execute ``pages`` one after the other, each on its own engine, and store them; say what each took.
 
     A page that stops, whose engine is missing, or whose outputs must not be stored, is left as it was; the others
-    go on. ``lock`` keeps a second refresh of this user from measuring at the same time (None: a file in the cache).
+    go on.
 
     Raises
     ------
     BadPage : at the end, if a page was left. NotAlone : another refresh is at work.
     """
     left = []
-    with alone(lock or paths.cache() / "refresh.lock", "refresh"):
-        machine = budgets.this_machine()
+    with alone(paths.cache() / "refresh.lock", "refresh"):
+        machine = cost.this_machine()
         for page in pages:
             say(f"{page.number}  {page.title} …")
             if warning := busy():
                 say(f"    {warning}")
             try:
-                for line in refresh_page(page, machine, cell_timeout_s):
+                for line in refresh_page(page, machine):
                     say(f"    {line}")
             except WorkbookError as error:
                 left.append(page.number)
                 say(f"    left as it was: {error}")
     if left:
-        raise BadPage(f"Not refreshed: {', '.join(left)}. Mend what is named above and refresh again.")
+        raise BadPage(f"Not refreshed: {', '.join(left)}. Fix what is named above and refresh again.")
 
 
-def refresh_page(page: Page, machine: str, cell_timeout_s: float = CELL_TIMEOUT_S) -> list[str]:
-    """Execute and store one page; what changed, in words.
+def refresh_page(page: Page, machine: str) -> list[str]:
+    """Execute and store one page; how much changed and what it took, in words.
 
     ``machine``: in the words that are recorded. Raises PageStopped, BadPage, and what ``engine_for`` raises.
     """
-    ran = engine_for(page)
+    engine = engine_for(page)
     before = normalize.load(page.path.read_bytes(), page.link)
     notebook = normalize.load(page.path.read_bytes(), page.link)
-    model = OLLAMA_MODEL if ran.engine == "ollama" else None
     with tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as scratch:
         # Each page gets a folder of records of its own: what another recorded must not reach its outputs.
-        env = reproducible(Path(scratch) / "results", Path(scratch) / "ipython", ran.engine, model)
-        cost = execute(notebook, page.path.parent, env, cell_timeout_s)
+        env = reproducible(Path(scratch) / "results", Path(scratch) / "ipython", engine.engine)
+        took = execute(notebook, page.path.parent, env)
     made = normalize.normalize(notebook)
-    measured = budgets.measured(made, cost, ran, machine)
-    budgets.record(made, budgets.steady(measured, Measured.of(before.metadata["workbook"])))
-    wrong = refusals(made)
-    if wrong:
+    cost.record(made, cost.measured(made, took, engine, machine))
+    if wrong := refusals(made):
         raise BadPage("; ".join(wrong))
     paths.write_whole(page.path, normalize.dump(made))
-    found = list(changes.differences(before, made))
-    # What differs is quoted: not where the page held what it must not.
-    told = [] if leaks.refusals(before) else [change.text for change in found]
-    past = [f"past its budget: {line}" for line in budgets.past(page, cost)]
-    took = f"{cost.seconds:.1f} s, {cost.peak_rss_bytes / 1e9:.2f} GB of RAM at most"
-    return [*told, f"{changes.summary(found)}; {took}", *past]
+    changed = sum(was.get("outputs") != now.get("outputs") for was, now in zip(before.cells, made.cells, strict=True))
+    said = f"{changed} of {len(made.cells)} cells show something else"
+    said += f"; {took.seconds:.1f} s, {took.peak_rss_bytes / 1e9:.2f} GB of RAM at most"
+    return [said, *(f"past its budget: {line}" for line in cost.past(page, took))]
 
 
-def engine_for(page: Page) -> Ran:
-    """The engine that ``page`` is stored with: embedded unless it is about another, which must be there.
+def engine_for(page: Page) -> Info:
+    """The engine that ``page`` is stored with: embedded, or the Ollama at ``OLLAMA_HOST`` for a page about it.
 
-    Raises
-    ------
-    BadPage : it names an engine that refresh does not know, or that has another model under the packaged one's name.
-    ServerNotFound, NoModel, ModelNotFound : no Ollama answers at ``OLLAMA_HOST``, or it lacks the packaged model.
+    Raises BadPage where Ollama has another model under the packaged one's name, and Ollama's own errors.
     """
-    if page.engine not in ENGINES:
-        raise BadPage(_unknown(page.engine))
-    return _ollama() if page.engine == "ollama" else Ran.embedded()
-
-
-def _unknown(engine: object) -> str:
-    return f"its engine is {engine!r}, none of {', '.join(ENGINES)}"
-
-
-def _ollama() -> Ran:
+    if page.engine != "ollama":
+        return cost.embedded()
     from workbook.engines.ollama import Ollama
 
     packaged = models.packaged()
@@ -106,50 +80,8 @@ def _ollama() -> Ran:
     try:
         with Ollama(OLLAMA_MODEL) as server:
             info = server.info()
-    except NoModel:
-        raise NoModel(f"Ollama has no model. {make}") from None
-    except ModelNotFound:
-        raise ModelNotFound(f"Ollama has no {OLLAMA_MODEL}. {make}") from None
+    except (NoModel, ModelNotFound) as error:
+        raise type(error)(f"Ollama has no {OLLAMA_MODEL}. {make}") from None
     if info.quant != formats.inspect_gguf(packaged).quant:
         raise BadPage(f"Ollama's {OLLAMA_MODEL} is another one ({info.quant}), not the packaged one. {make}")
-    return Ran.on(info)
-
-
-def refusals(notebook: Any) -> list[str]:
-    """Why ``notebook`` must not be stored, a line each: keys, names and paths of this machine, errors, figures."""
-    return leaks.refusals(notebook) + figures.problems(notebook)
-
-
-def check(pages: Sequence[Page], say: Say = print) -> None:
-    """Execute nothing: hold each stored page against the stored form. Raises BadPage if one is not in it."""
-    wrong = []
-    for page in pages:
-        problems = check_page(page.path.read_bytes(), page.link)
-        wrong += [page.number] * bool(problems)
-        for problem in problems:
-            say(f"{page.link}: {problem}")
-    if wrong:
-        raise BadPage(f"Not as refresh leaves them: {', '.join(wrong)}. Run: workbook refresh {' '.join(wrong)}")
-    say(f"{len(pages)} pages are as refresh leaves them.")
-
-
-def check_page(content: bytes, name: str) -> list[str]:
-    """What of a stored page is not as ``refresh`` would leave it, in words."""
-    notebook = normalize.load(content, name)
-    made = normalize.normalize(notebook)
-    refused = refusals(notebook)
-    # The lines of what differs quote the page: not one that holds a key.
-    found = [] if refused else [f"would be stored otherwise: {c.text}" for c in changes.differences(notebook, made)]
-    problems = refused + found
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        problems.append(f"its {len(code)} code cells are not numbered 1 to {len(code)}: it was not run from the top")
-    if not any(cell.outputs for cell in code):
-        problems.append("it has no outputs")
-    stated = notebook.metadata.get("workbook", {})
-    if stated.get("engine") not in ENGINES:
-        problems.append(_unknown(stated.get("engine")))
-    problems += budgets.problems(notebook)
-    if not problems and normalize.dump(made) != content:
-        problems.append("its file is laid out differently (line ends, indents or order of keys)")
-    return problems
+    return info

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from programs.judge.box.interpreter import Interpreter, interpreter
-from programs.judge.box.walls import ALL, FIRST_TO_GO, FORKS, Limits, Tier, Walls
+from programs.judge.box.walls import ALL, FIRST_TO_GO, FORKS, Limits, Tier, Walls, tried
 
 NAME = "bubblewrap"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -54,16 +54,9 @@ def _why_not() -> str:
         return "for Linux only"
     if not shutil.which("bwrap"):
         return "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
-    try:
-        with walls(interpreter(), Limits()) as made:
-            words = [*made.words, "-I", "-S", "-c", "print('in')"]
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, env={}, cwd="/")
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"bwrap does not start ({type(error).__name__})"
-    if done.stdout.strip() == b"in":
-        return ""
-    said = done.stderr.decode(errors="replace").splitlines() or ["it says nothing"]
-    return f"bwrap does not work here ({said[-1][:120]}){forbidden()}"
+    with walls(interpreter(), Limits()) as made:
+        wrong = tried(made, "print('in')")[1]
+    return f"bwrap does not work here ({wrong}){forbidden()}" if wrong else ""
 
 
 def forbidden(settings: Path = Path("/proc/sys")) -> str:
@@ -80,7 +73,7 @@ def walls(python: Interpreter, limits: Limits) -> Iterator[Walls]:
     """The command: nothing is shown but the system's programs, this Python, and empty folders in memory."""
     root = "/inside" if _root() else ""
     words = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--as-pid-1", "--die-with-parent", "--new-session"]
-    words += ["--hostname", "sandbox", *_system("")]
+    words += ["--clearenv", "--hostname", "sandbox", *_system("")]
     if root:
         words += ["--perms", "0755", "--dir", root, *_system(root)]
     words += _memory(

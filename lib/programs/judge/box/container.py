@@ -2,7 +2,8 @@
 
 podman on Linux needs no image: its root is an empty folder in which the system's programs and this Python are shown,
 read-only. Docker, and podman elsewhere, need an image with Python 3.9 or newer, and pygame where games need it:
-``WORKBOOK_IMAGE`` names one, else it is python:3.12-slim. Only the user fetches it, by ``docker pull``.
+``WORKBOOK_IMAGE`` names one, else it is python:3.12-slim. Only the user fetches it, by ``docker pull``. Tried on Linux
+with podman 4.3 and Docker 20.10; the command is the same elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from programs.judge.box import bubblewrap
 from programs.judge.box.bubblewrap import SHARED_MB, SHOWN, SYSTEM
 from programs.judge.box.interpreter import Interpreter, interpreter
-from programs.judge.box.walls import ALL, FORKS, Limits, Tier, Walls
+from programs.judge.box.walls import ALL, FORKS, Limits, Tier, Walls, tried
 from workbook import paths
 from workbook.errors import NoSandbox
 
@@ -34,7 +35,7 @@ print("in", *(open(path).read() for path in glob("/sys/fs/cgroup/**/pids.max", r
 
 def tier() -> Tier:
     """Whether an engine starts a container here, tried with the very command that a run takes."""
-    said, why = _tried()
+    said, why = _first()
     # The kernel's own word that it counts: not for a user's containers below version 2 of control groups.
     counted = _in_user_namespace() or said.split()[-1:] == [str(Limits().processes + 1)]
     return Tier(NAME, not why, why, ALL if counted else ALL - {FORKS})
@@ -45,22 +46,14 @@ def _in_user_namespace() -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _tried() -> tuple[str, str]:
+def _first() -> tuple[str, str]:
     """What a first program says, and why there is none."""
     if _engine() is None:
         return "", "neither podman nor Docker is installed (Debian, Ubuntu, Fedora: the package podman)"
-    try:
-        with walls(interpreter(), Limits()) as made:
-            words = [*made.words, "-I", "-S", "-c", PROBE]
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
-    except (OSError, subprocess.SubprocessError) as error:
-        return "", f"{_engine()} does not start ({type(error).__name__})"
-    said = done.stdout.decode(errors="replace").strip()
-    if said.startswith("in"):
-        return said, ""
-    complaint = (done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[0]
-    cure = "" if _own_root() else f"; {_engine()} pull {_image()} fetches the image"
-    return "", f"{_engine()} does not work here ({complaint[:160]}){cure}"
+    with walls(interpreter(), Limits()) as made:
+        said, wrong = tried(made, PROBE)
+    cure = f"; {_engine()} pull {_image()} fetches the image" if "image" in wrong else ""
+    return said, f"{_engine()} does not work here ({wrong}){cure}" if wrong else ""
 
 
 def _engine() -> str | None:

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
@@ -48,13 +48,13 @@ class Ended:
     """
 
     how: How
-    code: int | None
-    stdout: bytes
-    stderr: bytes
-    files: Mapping[str, bytes]
-    seconds: float
-    tier: str
-    cut: bool
+    code: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    tier: str = ""
+    cut: bool = False
     why: str = ""
     refused: tuple[str, ...] = ()
 
@@ -71,22 +71,22 @@ def chosen(name: str | None = None) -> Tier:
     ------
     NoSandbox : none, or not that one. NoConsent : the strongest is weak, and was not named.
     """
-    known = tiers()
-    if name is not None:
-        tier = next((tier for tier in known if tier.name == name), None)
-        if tier is None:
-            raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(tier.name for tier in known)}.")
-        if not tier.available:
-            raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
-        return tier
-    tier = next((tier for tier in known if tier.available), None)
-    if tier is None:
-        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in known) + ".")
-    if tier.weak:
+    if name not in (None, *TIERS):
+        raise NoSandbox(f"there is no tier {name!r}. Known: {', '.join(TIERS)}.")
+    tried: list[Tier] = []
+    for known, (tier_of, _) in TIERS.items():
+        if name in (None, known) and not (tried and tried[-1].available):
+            tried.append(tier_of())
+    tier = tried[-1]
+    if name is not None and not tier.available:
+        raise NoSandbox(f"the tier {name!r} is not on this machine: {tier.why_not}.")
+    if not tier.available:
+        raise NoSandbox("no tier works on this machine: " + "; ".join(f"{t.name}: {t.why_not}" for t in tried) + ".")
+    if tier.weak and name is None:
         raise NoConsent(
             f"this machine's strongest tier is {tier.name!r}, which leaves in reach: "
             f"{', '.join(sorted(STRONG - tier.contains))}. "
-            f"Install bubblewrap or podman, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
+            f"Install bubblewrap, podman or Docker, or say so on purpose: tier={tier.name!r} (--tier {tier.name})."
         )
     return tier
 
@@ -217,7 +217,8 @@ def _exchanged(words: Sequence[str], message: bytes, most_s: float) -> tuple[byt
         assert process.stdin
         assert process.stdout
         sender = threading.Thread(target=_send, args=(process.stdin, message), daemon=True)
-        reader = threading.Thread(target=_receive, args=(process.stdout, answer), daemon=True)
+        reader = threading.Thread(target=lambda out: answer.append(out.read(LONGEST_ANSWER)), args=(process.stdout,))
+        reader.daemon = True
         try:
             sender.start()
             reader.start()
@@ -242,30 +243,21 @@ def _send(into: IO[bytes], message: bytes) -> None:
         into.flush()
 
 
-def _receive(out: IO[bytes], answer: list[bytes]) -> None:
-    answer.append(out.read(LONGEST_ANSWER))
-
-
 def _understood(said: bytes | None, complaint: bytes, tier: str, bounds: Limits) -> Ended:
     """The supervisor's answer, or what it means that there is none."""
     if said is None:
-        why = f"still running after {bounds.timeout_s:g} s"
-        return Ended("timeout", None, b"", b"", {}, bounds.timeout_s, tier, False, why)
+        return Ended("timeout", seconds=bounds.timeout_s, tier=tier, why=f"still running after {bounds.timeout_s:g} s")
     ready, _, answer = said.partition(b"\n")
     if ready != b"ready" or (complaint and not answer):
         lines = complaint.decode(errors="replace").strip().splitlines()
         why = "the sandbox did not start" + (f": {lines[-1][:160]!a}" if lines else "")
-        return Ended("harness", None, b"", complaint, {}, 0.0, tier, False, why)
+        return Ended("harness", stderr=complaint, tier=tier, why=why)
     if not answer and tier == limits.NAME:
-        return Ended("signal", 9, b"", b"", {}, 0.0, tier, False, "it ended the process that watches it")
+        return Ended("signal", 9, tier=tier, why="it ended the process that watches it")
     if not answer:  # behind walls only the kernel does
-        return Ended(
-            "memory", None, b"", b"", {}, 0.0, tier, False, f"more than {bounds.memory_mb} MB, says the kernel"
-        )
+        return Ended("memory", tier=tier, why=f"more than {bounds.memory_mb} MB, says the kernel")
     told: dict[str, Any] = json.loads(answer)
-    unpacked = base64.b64decode
-    return Ended(
-        told["how"], told.get("code"), unpacked(told.get("stdout", "")), unpacked(told.get("stderr", "")),
-        {name: unpacked(content) for name, content in told.get("files", {}).items()}, told.get("seconds", 0.0), tier,
-        told.get("cut", False), told["why"], tuple(told.get("refused", ())),
-    )  # fmt: skip
+    for name in {"stdout", "stderr"} & told.keys():
+        told[name] = base64.b64decode(told[name])
+    files = {name: base64.b64decode(content) for name, content in told.pop("files", {}).items()}
+    return Ended(**{**told, "tier": tier, "files": files, "refused": tuple(told.get("refused", ()))})

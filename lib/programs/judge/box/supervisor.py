@@ -190,18 +190,14 @@ class Streams:
             wait = max(until - time.monotonic(), 0)
             ready, writable, _ = select.select([*self.open, *others], feeds, [], wait)
             for fd in self.open.intersection(ready):
-                self._read(fd)
+                piece = os.read(fd, 1 << 16)
+                self.kept[fd] += piece
+                self.open -= {fd} if not piece else set()
             if writable:
                 self._feed()
             asked = [fd for fd in others if fd in ready]
             if asked or self.full or not wait:
                 return asked
-
-    def _read(self, fd: int) -> None:
-        piece = os.read(fd, 1 << 16)
-        self.kept[fd] += piece
-        if not piece:
-            self.open.discard(fd)
 
     def _feed(self) -> None:
         assert self.child.stdin
@@ -239,9 +235,7 @@ def passed(job: Job, streams: Streams, started: float, before: int) -> End | Non
         return "output", None, f"more than {streams.most} bytes"
     if time.monotonic() - started >= seconds:
         return "timeout", None, f"still running after {seconds:g} s"
-    if found := crossed(job, before):
-        return found[0], 9 if found[0] == "signal" else None, found[1]
-    return None
+    return crossed(job, before)
 
 
 def reaped() -> Iterator[tuple[int, int]]:
@@ -291,27 +285,27 @@ def end_others() -> None:
         select.select([], [], [], 0.001)
 
 
-def crossed(job: Job, before: int) -> tuple[str, str] | None:
-    """The limit that was passed and how to say it; None while all is well."""
+def crossed(job: Job, before: int) -> End | None:
+    """The limit on processes, memory or files that was passed; None while all is well."""
     limits, pids, held = job["limits"], others(), 0
     if len(pids) > limits["processes"] + 2:
-        return "signal", f"more than {limits['processes']} processes"
+        return "signal", 9, f"more than {limits['processes']} processes"
     for pid in pids:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
             held += int(file.read().split()[1]) * PAGE
     if held > (limits["memory_mb"] << 20) * 1.1:
-        return "memory", f"more than {limits['memory_mb']} MB in all its processes"
+        return "memory", None, f"more than {limits['memory_mb']} MB in all its processes"
     memory = meminfo()
     if memory and memory["MemAvailable"] < memory["MemTotal"] * LEAST_FREE:
         own = held > limits["memory_mb"] << 19  # else it was not this program's doing
-        return "memory" if own else "harness", "this machine's memory ran out"
+        return "memory" if own else "harness", None, "this machine's memory ran out"
     if unseen() - before > limits["memory_mb"] + 2 * limits["disk_mb"] + BESIDE_MB << 20:
-        return "harness", "memory that no process shows ran up while it ran"
+        return "harness", None, "memory that no process shows ran up while it ran"
     if ALONE:
         for place in (job["box"], "/tmp", "/dev/shm"):
             room = os.statvfs(place)
             if room.f_files - room.f_ffree > limits["files"]:
-                return "output", f"more than {limits['files']} files"
+                return "output", None, f"more than {limits['files']} files"
     return None
 
 

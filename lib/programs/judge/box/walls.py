@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 
 NETWORK, FILES, PROCESSES, ENVIRONMENT = "network", "files", "processes", "environment"
@@ -63,3 +64,15 @@ class Walls:
     words: tuple[str, ...]
     base: str = ""
     counted: bool = False
+
+
+def tried(walls: Walls, code: str) -> tuple[str, str]:
+    """What a first program says behind ``walls``, and what is wrong where it does not begin with "in"."""
+    words = [*walls.words, "-I", "-S", "-c", code]
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", type(error).__name__
+    said = done.stdout.decode(errors="replace").strip()
+    complaint = done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    return said, "" if said.startswith("in") else complaint[0][:160]

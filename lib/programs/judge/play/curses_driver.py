@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import curses as real
 import curses.textpad as textpad
+import functools
 import os
 import sys
 from array import array
@@ -123,17 +124,12 @@ class Window:
         return Window(self._driver, self._real.derwin(*size))
 
     def refresh(self, *_: Any) -> None:
-        """Put its places into the picture: a sign, and its colour above. A blank shows only its background."""
+        """Put its places into the picture."""
         (rows, columns), (top, left), cursor = self._real.getmaxyx(), self._real.getbegyx(), self._real.getyx()
         for y in range(rows):
-            for x in range(columns):
-                place = self._real.inch(y, x)
-                sign, colour = place & 255, place >> 8 & 255
-                if sign == BLANK and place & (real.A_REVERSE | real.A_STANDOUT):
-                    sign = BLOCK
-                elif sign == BLANK and (colour == 0 or real.pair_content(colour)[1] <= 0):
-                    colour = 0
-                self._driver.cells[(top + y) * COLUMNS + left + x] = sign | colour << 8
+            places = [self._real.inch(y, x) for x in range(columns)]
+            start = (top + y) * COLUMNS + left
+            self._driver.cells[start : start + columns] = array("I", map(_cell, places))
         self._real.move(*cursor)
         self._driver.show()
 
@@ -165,3 +161,14 @@ class Window:
 
     def timeout(self, milliseconds: int) -> None:
         self._wait = int(milliseconds) / 1000 if milliseconds >= 0 else -1.0
+
+
+@functools.cache
+def _cell(place: int) -> int:
+    """A sign, and its colour above. A blank shows only its background, and nothing where that is the screen's."""
+    sign, colour = place & 255, place >> 8 & 255
+    if sign == BLANK and place & (real.A_REVERSE | real.A_STANDOUT):
+        sign = BLOCK
+    elif sign == BLANK and (colour == 0 or real.pair_content(colour)[1] <= 0):
+        colour = 0
+    return sign | colour << 8
