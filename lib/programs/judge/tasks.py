@@ -1,4 +1,4 @@
-"""The graded tasks, one file each in ``data/prompts/``, and the checkers that they can name: of words, or of a program."""
+"""The graded tasks, one file each in ``data/prompts/``, and the checkers they name: of words, or of a program."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from .player import Player
 
-TOOLKITS = {"pygame": "Pygame", "curses": "Curses", "turtle": "Tk", "tkinter": "Tk"}
+TOOLKITS = {"pygame": "Pygame", "turtle": "Tk", "curses": "Curses", "tkinter": "Tk"}  # first come first taken
 GLANCE = 0.0005  # seconds that pass each time a program looks at a clock: a loop that waits for a time comes to an end
 
 
