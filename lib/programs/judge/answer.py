@@ -31,10 +31,8 @@ _FENCED = re.compile(  # it ends at a bare fence, before one that opens another 
     re.MULTILINE | re.DOTALL,
 )
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
-_THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THINKS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_OPENS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
-_CLOSES = re.compile(r"</think(?:ing)?>[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,19 +63,13 @@ def program(answer: str) -> Extracted:
 
 
 def without_thinking(text: str) -> tuple[str, bool]:
-    """``text`` without what stands in think tags, and whether the last thinking never ended.
+    """``text`` after its last thinking, and whether another thinking begins there and never ends.
 
-    A template may open the thinking itself: then only its end stands in the answer, and all before it goes.
+    A template may open the thinking itself: then only its end stands in the answer.
     """
-    opens = _THINKS.search(text)
-    while opens and (closes := _THOUGHT.search(text, opens.end())):
-        text = text[: opens.start()] + text[closes.end() :]
-        opens = _THINKS.search(text, opens.start())
-    opened = _OPENS.search(text)
-    if opened:
-        return text[: opened.start()], True
-    closed = _CLOSES.search(text)
-    return text[closed.end() :] if closed else text, False
+    text = _THOUGHT.split(text)[-1]
+    opened = _THINKS.search(text)
+    return (text[: opened.start()], True) if opened else (text, False)
 
 
 def fault(code: str) -> Exception | None:
@@ -186,8 +178,3 @@ def folded(text: str) -> str:
     text = unicodedata.normalize("NFKD", text.replace("’", "'"))
     text = "".join(sign for sign in text if not unicodedata.combining(sign))
     return " ".join(text.split()).strip(" .!?\"'`«»“”:").casefold()
-
-
-def printable(text: str) -> str:
-    """What a program says of itself, in one line and without the codes that would move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:600]

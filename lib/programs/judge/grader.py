@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from programs.judge import candidate, levels, tasks
-from programs.judge.answer import fault, plain, printable, program
+from programs.judge.answer import fault, plain, program
 from programs.judge.levels import Finding, Mark, Result
 from programs.judge.tasks import SnakeLevels, Task, Words
 from workbook import paths
@@ -144,7 +144,8 @@ def _made(one: Task, finding: Finding, code: str | None, cut: bool) -> Grade:
         outcome=outcome,
         passed=passed if outcome == "graded" else None,
         checks=finding.checks,
-        reasons=tuple(printable(why) for why in finding.reasons if why),
+        # What a program says of itself, without the codes that would move a terminal's cursor.
+        reasons=tuple("".join(c if c.isprintable() else " " for c in why)[:600] for why in finding.reasons if why),
         mark=levels.MARKS[level] if level else None,
         sandbox=finding.tier,
         grader_version=version(),
