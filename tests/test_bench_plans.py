@@ -193,11 +193,11 @@ class Here:
         self.engines.append(self.engine_type(self.script, pace_s=0.0, model=self.model or model))
         return self.engines[-1]
 
-    def session(self, consent: bool = False) -> session.Session:
+    def session(self, consent: bool = False) -> session.PlanSession:
         kept = recorder.Recorder(self.folder, "here", self.named, consent=consent)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session, "connected", lambda engine, model: Scripted(model=model))
-            found = session.Session(self.plan, "openai", kept)
+            found = session.PlanSession(self.plan, "openai", kept)
         found.missing |= self.missing
         return found
 

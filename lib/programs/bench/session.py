@@ -65,7 +65,7 @@ def record(
     name = engine_name(engine or plan.engine, named=any(model.name != ANY for model in plan.models))
     alias, folder = host_alias(host), results or paths.results()
     with alone(paths.cache() / "bench.lock", "benchmark"):
-        session = Session(plan, name, Recorder(folder, alias, plan.hash(name), new, consent))
+        session = PlanSession(plan, name, Recorder(folder, alias, plan.hash(name), new, consent))
         if not dry_run:
             session.pull_missing(pull, say)
         session.announce([r for r in store.load(folder / alias).records if r.host == alias], say)
@@ -103,7 +103,7 @@ def why_not(engine: str, model: str) -> str:
     return ""
 
 
-class Session:
+class PlanSession:
     """A plan on one engine, with the recorder of its run. ``missing``: why a model of the plan is not there."""
 
     def __init__(self, plan: Plan, engine: str, recorder: Recorder) -> None:
