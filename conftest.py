@@ -25,11 +25,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.path.suffix != ".ipynb" or item.path in STARTED:
         return
     from programs.site.execute import SHOWN_ALIKE
+    from workbook import paths
 
     STARTED.add(item.path)
     mine = SCRATCH / f"nbval-{item.path.stem}"
     shutil.rmtree(mine, ignore_errors=True)
-    os.environ.update(SHOWN_ALIKE)
+    os.environ.update(paths.environment(os.environ) | SHOWN_ALIKE)
     os.environ.setdefault("WORKBOOK_ENGINE", "embedded")
     os.environ.setdefault("WORKBOOK_SANDBOX", "yes")  # as in the stored outputs; a reader has to say it
     os.environ["WORKBOOK_RESULTS"] = str(mine / "results")

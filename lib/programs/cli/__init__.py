@@ -86,7 +86,7 @@ def serve(
     """
     from programs.serve import serve as server
 
-    server.serve(server.Settings(host, port, tuple(model or ()), key), say)
+    server.serve(server.ServerSettings(host, port, tuple(model or ()), key), say)
 
 
 @app.command()

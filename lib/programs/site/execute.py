@@ -23,6 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Type
 
+from workbook import paths
 from workbook.errors import PageStopped
 from workbook.leaks import KEY_NAMES
 
@@ -138,7 +139,7 @@ async def _run(notebook: Any, folder: Path, env: Mapping[str, str], limit_s: flo
     quiet = subprocess.DEVNULL
     seen: list[int] = []
     try:
-        await client.async_start_new_kernel(env=dict(env), cwd=str(folder), stdout=quiet, stderr=quiet)
+        await client.async_start_new_kernel(env=paths.environment(env), cwd=str(folder), stdout=quiet, stderr=quiet)
         await client.async_start_new_kernel_client()
         watch = asyncio.create_task(_watch(manager.provisioner.pid, seen))  # type: ignore[union-attr]
         try:
