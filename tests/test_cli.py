@@ -6,12 +6,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-<<<<<<< HEAD
-from programs import bench, cli
-from programs.bench import session
-=======
 from programs import cli
->>>>>>> main
+from programs.bench import session
 from programs.site import build as site
 from programs.site import check, refresh, run
 from workbook import models, pages, paths
@@ -65,13 +61,6 @@ def test_a_mistake_is_one_line_and_exit_1():
     ],
 )
 def test_how_commands_end(monkeypatch, error, code, says):
-<<<<<<< HEAD
-    def stop(*_):
-        raise error
-
-    monkeypatch.setattr(session, "record", stop)
-    result = call("bench")
-=======
     def stop():
         raise error
 
@@ -79,7 +68,6 @@ def test_how_commands_end(monkeypatch, error, code, says):
     monkeypatch.setattr(cli.shared.os, "dup2", lambda *_: None)
     monkeypatch.setattr(cli.shared.sys.stdout.__class__, "fileno", lambda self: 1, raising=False)
     result = call("site")
->>>>>>> main
     assert (result.exit_code, result.stderr) == (code, says)
 
 
@@ -88,7 +76,6 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
     assert isinstance(call("site").exception, ZeroDivisionError)
 
 
-<<<<<<< HEAD
 def test_bench_passes_its_options_on(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
@@ -118,28 +105,6 @@ def test_bench_passes_its_options_on(monkeypatch, tmp_path):
     assert call("bench", "--repetitions", "0").exit_code == 2
 
 
-def test_results_of_the_example(monkeypatch):
-    example = paths.data() / "results" / "example"
-    listed = call("results", "list", "--folder", str(example))
-    assert listed.exit_code == 0
-    run_id = bench.store.load(example).records[0].run_id
-    assert run_id in listed.stdout
-    shown = call("results", "show", run_id[:6], "--folder", str(example))
-    assert "pp512" in shown.stdout
-    assert call("results", "check", "--folder", str(example)).exit_code == 0
-    assert call("results", "show", "zzz", "--folder", str(example)).exit_code == 1
-
-
-def test_results_that_are_damaged(tmp_path):
-    (tmp_path / "x.jsonl").write_text("{not json\n", encoding="utf-8")
-    result = call("results", "check", "--folder", str(tmp_path))
-    assert result.exit_code == 1
-    assert "x.jsonl:1" in result.stdout
-    assert "No records yet" in call("results", "list", "--folder", str(tmp_path / "empty")).stdout
-
-
-=======
->>>>>>> main
 def test_models_are_listed(monkeypatch, tmp_path):
     found = [
         LocalModel("small", tmp_path, "packaged", 98_362_432, "llama", "Q4_1", 1),
