@@ -24,9 +24,9 @@ def about_ollama(tmp_path):
     return page_of(notebook, tmp_path)
 
 
-def refreshed(page, tmp_path):
+def refreshed(page):
     said = []
-    refresh.refresh([page], said.append, lock=tmp_path / "lock")
+    refresh.refresh([page], said.append)
     return said
 
 
@@ -39,11 +39,11 @@ def test_a_page_about_ollama_is_refreshed_on_it_twice_alike(at_ollama, tmp_path,
     monkeypatch.setenv("WORKBOOK_ENGINE", "embedded")  # this user's own choice does not reach it
     monkeypatch.setenv("WORKBOOK_MODEL", "all-minilm")
     page = about_ollama(tmp_path)
-    refreshed(page, tmp_path)
+    refreshed(page)
     told = shown(page, "ask")
     assert told.startswith("ollama ")
     assert f": {NAME}, Q4_1" in told
-    said = refreshed(page, tmp_path)
+    said = refreshed(page)
     cells = [line for line in said if line.strip().startswith("cell")]
     assert cells, "the times of two executions differ"
     assert not [line for line in cells if ", live: " not in line], "and nothing else does"
