@@ -19,18 +19,14 @@ from typing import Any
 
 from bench_samples import Scripted
 
-from programs.bench import conduct, planned, plans, store
+from programs.bench import plan, recorder, session, store
 from programs.bench.fields import Record
-from programs.bench.here import machine_facts
-from programs.bench.opening import Found
-from programs.bench.recorder import Recorder
 
-PLAN = plans.Plan(name="killed", repetitions=6, models=[{"name": "a"}, {"name": "b"}], prompts=["chat-story"])
-CELLS = planned.cells(PLAN)
-NAMED = planned.plan_hash(PLAN, CELLS, "openai")
-FACTS = machine_facts("killed")
-HAVE = {cell.model: Found(cell.model) for cell in CELLS}
+PLAN = plan.Plan.model_validate({"name": "killed", "repetitions": 6, "models": ["a", "b"], "prompts": ["chat-story"]})
+CELLS = PLAN.cells()
+NAMED = PLAN.hash("openai")
 WHOLE = len(CELLS) * (PLAN.repetitions + 1)
+FACTS = recorder.machine_facts("killed")
 _waiting: list[Record] = []
 
 
@@ -45,14 +41,11 @@ def late(path: Path, record: Record) -> None:
 
 def child(folder: Path, said: int) -> None:
     """Run what is left of the plan; each kept repetition is told through ``said``."""
-    run = planned.find_run(folder, "killed", NAMED) or planned.new_run(folder, "killed")
-    recorder = Recorder(run.path, run.run_id, FACTS, NAMED)
-    steps = conduct.conduct(
-        PLAN, CELLS, run, recorder, "openai", HAVE, opens=lambda _, model: Scripted(pace_s=0.0, model=model)
-    )
-    for step in steps:
-        if step.record is not None:
-            os.write(said, f"{run.run_id} {step.asked.hash} {step.record.rep_index}\n".encode())
+    recorder.machine_facts = lambda _: FACTS
+    session.connected = lambda _, model: Scripted(pace_s=0.0, model=model)
+    kept = recorder.Recorder(folder, "killed", NAMED)
+    for cell, record in session.Session(PLAN, "openai", kept).steps():
+        os.write(said, f"{kept.run_id} {cell.hash} {record.rep_index}\n".encode())
 
 
 def once(folder: Path, wait_s: float | None) -> set[str]:
@@ -79,6 +72,7 @@ def once(folder: Path, wait_s: float | None) -> set[str]:
 def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """How many repetitions were said, lost, there twice; how many files and lines could not be read."""
     draw, said = random.Random(seed), set()
+    recorder.machine_facts = lambda _: FACTS
     found = {"kills": kills, "said": 0, "lost": 0, "twice": 0, "unreadable": 0, "cut": 0, "whole_runs": 0}
     began = time.monotonic()
     once(folder / "whole", None)
@@ -87,8 +81,8 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         host = folder / f"{number // 50:03}"  # a young folder: each child reads all of it
         said |= {f"{number // 50:03} {line}" for line in once(host, draw.uniform(0.0, window_s))}
         window_s *= 1 if said else 1.5  # the machine may have slowed down since
-        run = planned.find_run(host, "killed", NAMED)
-        if run and not any(run.left(cell, PLAN.repetitions) for cell in CELLS):
+        run = recorder.Recorder(host, "killed", NAMED)
+        if not any(run.left(cell, PLAN.repetitions) for cell in CELLS):
             found["whole_runs"] += 1
             run.path.rename(run.path.with_name(f"{number}-{run.path.name}"))
             _hide(run.path.with_name(f"{number}-{run.path.name}"))

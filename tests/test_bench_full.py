@@ -13,8 +13,7 @@ from bench_samples import Scripted, sample
 from typer.testing import CliRunner
 
 from programs import cli
-from programs.bench import opening, protocol, store
-from workbook.errors import NotKept
+from programs.bench import session, store
 
 PLAN = "name: tried\nrepetitions: 2\nmodels: [one]\nprompts: [chat-story]\nsettings: {max_tokens: 4}\n"
 
@@ -47,7 +46,7 @@ def test_half_a_line_is_taken_back_and_the_file_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plan(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(opening, "connected", lambda engine, model: Scripted(pace_s=0.0, model=model))
+    monkeypatch.setattr(session, "connected", lambda engine, model: Scripted(pace_s=0.0, model=model))
     path = tmp_path / "tried.yaml"
     path.write_text(PLAN)
     return path
@@ -79,11 +78,7 @@ def test_a_disk_that_fills_up_ends_a_plan_in_one_line_and_it_goes_on_later(plan:
 
 def test_a_folder_that_cannot_be_written_is_known_before_anything_is_asked(plan: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
-    engine = Scripted()
     code, said = bench(plan, tmp_path / "results")
     assert (code, len(said.splitlines())) == (1, 1)
     assert said.startswith("NotKept: here cannot be written (")
     assert "--results" in said
-    with pytest.raises(NotKept):
-        protocol.record_this_machine(engine, results=tmp_path / "results", host="here", progress=False)
-    assert engine.asked == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,10 @@ import pytest
 from bench_samples import Scripted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
-from programs.bench import conduct, estimate, live, opening, planned, plans, prompts, recorder, store
+from programs.bench import plan as plans
+from programs.bench import recorder, session, store
 from programs.bench.fields import Record
-from programs.bench.here import machine_facts
-from programs.bench.opening import Found
 from workbook import paths
 from workbook.errors import BadPlan, EngineTimeout, RunChanged, ServerNotFound, StreamBroken
 
@@ -80,7 +79,7 @@ def loaded(folder: Path, text: str = GOOD) -> plans.Plan:
         ("1: a\n", "1:1", "a key must be a word"),
         ("- a\n", "1:1", "a plan is a list of keys"),
         ("", "1:1", "a plan is a list of keys"),
-        ("[" * 40, "1:13", "too deep"),
+        ("[" * 40, "1:41", "not YAML"), ("[" * 20_000, "", "not YAML"),
         ("name: a\nprompts: [pp8]\nmodels: [" + ", ".join(f"m{i}" for i in range(101)) + "]\n", "3:9", "models: "),
         ("name: a\nrepetitions: 1000\nmodels: [" + ", ".join(f"m{i}" for i in range(99)) + "]\nprompts: [pp8]\n", "1:1", "99 combinations"),
         ("name: a\x00\n", "", "not YAML"),
@@ -126,22 +125,21 @@ def test_the_cells_of_a_plan(tmp_path: Path) -> None:
         GOOD.replace("[chat-story]", "[chat-story, pp16]")
         + "  - {max_tokens: 8, temperature: 0.1}\n  - {n_threads: 3}\n"
     )
-    cells = planned.cells(loaded(tmp_path, text))
+    cells = loaded(tmp_path, text).cells()
     asked = [(c.model, c.prompt_id, c.thinking) for c in cells]
     assert asked.count(("one", "chat-story", None)) == 3
     assert asked.count(("two", "chat-story", True)) == asked.count(("two", "chat-story", False)) == 3
     assert asked.count(("one", "pp16", None)) == 2, "a temperature changes no loop without text; threads do"
     assert len({c.hash for c in cells}) == len(cells)
     assert [c.model for c in cells] == sorted(c.model for c in cells), "one model after the other"
-    assert [c.bare for c in cells if c.bare] == [("pp", 16)] * 4
+    assert [c.loop for c in cells if c.loop] == [("pp", 16)] * 4
     flash = loaded(tmp_path, GOOD + "    flash_attn: on\n").settings[0].flash_attn
     assert flash == "on", "YAML reads it as true"
 
 
 def test_a_plan_is_named_by_what_it_does(tmp_path: Path) -> None:
     def named(text: str, engine: str = "openai") -> str:
-        plan = loaded(tmp_path, text)
-        return planned.plan_hash(plan, planned.cells(plan), engine)
+        return loaded(tmp_path, text).hash(engine)
 
     first = named(GOOD)
     assert named("# a comment\nabout: words\n" + GOOD.replace("good", "other")) == first
@@ -151,20 +149,18 @@ def test_a_plan_is_named_by_what_it_does(tmp_path: Path) -> None:
     assert named(GOOD, "ollama") != first
 
 
-@pytest.mark.parametrize("path", sorted((paths.data() / "plans").glob("*.yaml")), ids=lambda p: p.stem)
-def test_the_plans_that_come_with_the_workbook(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "snake-fr" not in prompts.known():
-        monkeypatch.setattr(prompts, "_tasks", lambda: {"snake-fr": SNAKE})
-    plan = plans.load(path)
-    cells = planned.cells(plan)
-    assert plan.name == path.stem
-    if path.stem == "snake-2025":
-        report = {"gemma3n:e4b", "gemma3:4b", "deepseek-r1:1.5b", "mistral", "deepseek-coder:6.7b", "phi3:mini"}
-        assert {cell.model for cell in cells} == report
-        assert {c.thinking for c in cells if c.model == "deepseek-r1:1.5b"} == {True, False}
-        assert {c.thinking for c in cells if c.model == "mistral"} == {None}
-    if path.stem.startswith("snake"):
-        assert all(c.prompt_id == "snake-fr" and not c.unique_prefix for c in cells), "the prompt as it stands"
+def test_the_plans_that_come_with_the_workbook() -> None:
+    """Their hashes are those of the committed records: a run of them goes on where one of today stopped."""
+    known = {path.stem: plans.load(path) for path in (paths.data() / "plans").glob("*.yaml")}
+    assert all(plan.name == stem for stem, plan in known.items())
+    records = store.load(paths.data() / "results" / "plans").records
+    hashes = {plan.hash(engine) for plan in known.values() for engine in ("embedded", "ollama")}
+    assert {r.plan_hash for r in records} <= hashes
+    assert {r.cell_hash for r in records} <= {c.hash for plan in known.values() for c in plan.cells()}
+    report = known["snake-2025"].cells()
+    assert {c.thinking for c in report if c.model == "deepseek-r1:1.5b"} == {True, False}
+    assert {c.thinking for c in report if c.model == "mistral"} == {None}
+    assert all(c.prompt_id == "snake-fr" and not c.unique_prefix for c in report), "the prompt as it stands"
 
 
 @dataclass
@@ -184,45 +180,42 @@ class Here:
     folder: Path
     plan: plans.Plan
     script: dict[int, BaseException] = field(default_factory=dict)
-    have: dict[str, Found] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
     engines: list[Scripted] = field(default_factory=list)
     engine_type: type[Scripted] = Scripted
+    model: str = ""
 
     def __post_init__(self) -> None:
-        self.cells = planned.cells(self.plan)
-        self.named = planned.plan_hash(self.plan, self.cells, "openai")
-        self.have = {c.model: Found(c.model) for c in self.cells} | self.have
-        self.asked = 0
-
-    def run(self) -> planned.Run:
-        return planned.find_run(self.folder, "here", self.named) or planned.new_run(self.folder, "here")
+        self.cells = self.plan.cells()
+        self.named = self.plan.hash("openai")
 
     def opens(self, _: str, model: str) -> Scripted:
-        shared = {k - self.asked: v for k, v in self.script.items()}
-        self.engines.append(self.engine_type(shared, pace_s=0.0, model=model))
+        self.engines.append(self.engine_type(self.script, pace_s=0.0, model=self.model or model))
         return self.engines[-1]
 
+    def session(self, consent: bool = False) -> session.Session:
+        kept = recorder.Recorder(self.folder, "here", self.named, consent=consent)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "connected", lambda engine, model: Scripted(model=model))
+            found = session.Session(self.plan, "openai", kept)
+        found.missing |= self.missing
+        return found
+
     def go(self, consent: bool = False) -> list[Record]:
-        """Do what is left of the plan; the records made, also when it ends with an error."""
-        run = self.run()
-        kept = recorder.Recorder(run.path, run.run_id, FACTS, self.named)
-        try:
-            for _ in conduct.conduct(self.plan, self.cells, run, kept, "openai", self.have, consent, self.opens):
+        """Do what is left of the plan; the records made."""
+        found = self.session(consent)
+        before, self.notes = len(found.recorder.records), found.recorder.notes
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "connected", self.opens)
+            for _ in found.steps():
                 pass
-        finally:
-            self.notes = kept.notes
-            self.asked = 0
-            kept.gpu.close()
-        return kept.records
+            return found.recorder.records[before:]
 
     def all(self) -> list[tuple[str | None, int]]:
         return [(r.cell_hash, r.rep_index) for r in store.load(self.folder).records]
 
     def whole(self) -> list[tuple[str | None, int]]:
         return [(c.hash, rep) for c in self.cells for rep in range(self.plan.repetitions + 1)]
-
-
-FACTS = machine_facts("here")
 
 
 @pytest.fixture
@@ -246,7 +239,7 @@ def test_a_whole_run(here: Here) -> None:
 
 @pytest.mark.parametrize("at", range(9))
 def test_stopped_anywhere_it_goes_on_without_repeating_or_losing(here: Here, at: int) -> None:
-    asked = itertools_count()
+    asked = itertools.count()
 
     class Stops(Scripted):
         def _events(self, *args: Any) -> Any:
@@ -266,12 +259,6 @@ def test_stopped_anywhere_it_goes_on_without_repeating_or_losing(here: Here, at:
     warmed = at % 3 != 0
     requests = sum(len(e.asked) for e in here.engines) - at
     assert requests == len(again) + warmed, "one unrecorded warm-up where the cell had its own already"
-
-
-def itertools_count() -> Iterator[int]:
-    import itertools
-
-    return itertools.count()
 
 
 def test_an_engine_that_goes_away_stops_the_run_and_nothing_is_written_for_it(here: Here) -> None:
@@ -295,14 +282,14 @@ def test_failures_are_kept_and_a_cell_that_only_fails_is_given_up_for_good(here:
 
 
 def test_a_missing_model_is_skipped_with_its_reason_once(here: Here) -> None:
-    here.have["one"] = Found(None, "'one' is not installed. \x1b[2J", missing=True)
+    here.missing["one"] = "'one' is not installed. \x1b[2J"
     records = here.go()
     skipped = [r for r in records if r.status == "skipped"]
     assert [(r.model_name, r.cell_hash) for r in skipped] == [("one", here.cells[0].hash)]
     assert "not installed" in (skipped[0].error or "")
     assert here.go() == [], "the reason stands there already"
     assert any("still skipped" in note for note in here.notes)
-    here.have["one"] = Found("one")
+    here.missing = {}
     assert [r.rep_index for r in here.go()] == [0, 1, 2], "installed since: it is run"
     assert not store.load(here.folder).problems
 
@@ -324,15 +311,17 @@ def test_another_set_up_is_not_mixed_into_a_cell(here: Here) -> None:
     assert len(here.all()) == 2
 
 
-def test_another_machines_run_under_the_same_alias_is_not_gone_on_with(here: Here) -> None:
+def test_another_machines_run_under_the_same_alias_is_not_gone_on_with(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here.script = {2: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         here.go()
-    other = FACTS.model_copy(update={"cpu_model": "another processor"})
+    facts = here.session().recorder.facts.model_copy(update={"cpu_model": "another processor"})
+    monkeypatch.setattr(recorder, "machine_facts", lambda _: facts)
     with pytest.raises(RunChanged, match=r"another processor.*--new"):
-        conduct.same_machine(here.run(), other)
-    conduct.same_machine(here.run(), FACTS)
-    conduct.same_machine(planned.new_run(here.folder, "here"), other)
+        here.session()
+    recorder.Recorder(here.folder, "here", here.named, new=True)
 
 
 def test_an_ollama_that_does_not_tell_what_it_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,13 +329,13 @@ def test_an_ollama_that_does_not_tell_what_it_has_loaded(monkeypatch: pytest.Mon
     server = Scripted()
     server.name = "ollama"
     server.url = "http://127.0.0.1:9"  # type: ignore[attr-defined]
-    assert opening.unload(server) is False
+    assert session.unload(server) is False
     assert server.unloaded == 1
 
 
 def test_two_cells_that_come_out_as_one_set_up_are_run_once(tmp_path: Path) -> None:
     here = Here(tmp_path, loaded(tmp_path, GOOD.replace("[one, {name: two, thinking: [true, false]}]", "[any, one]")))
-    here.opens = lambda _, __: Scripted(pace_s=0.0, model="one")  # type: ignore[method-assign]
+    here.model = "one"
     records = here.go()
     assert [r.status for r in records] == ["ok"] * 3 + ["skipped"]
     assert "same set-up" in (records[-1].error or "")
@@ -379,14 +368,13 @@ def grading(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool, bool]
         if task_id == "bad":
             raise RuntimeError("the grader broke")
         return types.SimpleNamespace(
-            task_id=task_id, task_version=1, level="L3", outcome="graded", passed=False, checks={"parses": True},
+            task_id=task_id, task_version="1", level="L3", outcome="graded", passed=False, checks={"parses": True},
             reasons=("frames do not\nrespond",), mark="reserve", sandbox="bwrap", grader_version="1", code_sha256="0" * 64,
         )  # fmt: skip
 
-    known = {"snake-fr": SNAKE, "sum": FakeTask("sum", "1 + 1?", False), "bad": FakeTask("bad", "?", False)}
-    monkeypatch.setattr(prompts, "_tasks", lambda: known)
-    module = types.SimpleNamespace(grade=grade)
-    monkeypatch.setattr(prompts.importlib, "import_module", lambda _: module)
+    known = (SNAKE, FakeTask("sum", "1 + 1?", False), FakeTask("bad", "?", False))
+    monkeypatch.setattr(plans.tasks, "tasks", lambda: known)
+    monkeypatch.setattr(recorder.judge, "grade", grade)
     return calls
 
 
@@ -411,11 +399,9 @@ def test_tasks_are_graded_with_consent_and_their_answers_kept(tmp_path: Path, gr
     assert {(r.status, r.grade_outcome) for r in broken} == {("ok", "harness_error")}
     assert "the grader broke" in broken[0].warnings[0]
     assert {r.task_id for r in records if r.prompt_id == "chat-story"} == {None}
-    folder = here.run().path.with_suffix(".answers")
+    folder = here.session().recorder.path.with_suffix(".answers")
     names = {f"{r.prompt_id}-{r.config_hash}-r{r.rep_index}.md" for r in records}
     assert {p.name for p in folder.iterdir()} == names
-    import hashlib
-
     for r in records:
         kept = (folder / f"{r.prompt_id}-{r.config_hash}-r{r.rep_index}.md").read_bytes()
         assert hashlib.sha256(kept).hexdigest() == r.answer_sha256
@@ -431,7 +417,7 @@ def test_without_consent_no_generated_code_is_run(tmp_path: Path, grading: list[
     assert any("--yes" in warning for warning in snake.warnings)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks; a kill on Windows is in test_bench_protocol.py")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks; a kill on Windows is in test_bench_measure.py")
 @pytest.mark.parametrize("broken", [[], ["broken"]])
 def test_killed_at_random_instants(tmp_path: Path, broken: list[str]) -> None:
     done = subprocess.run(
@@ -445,73 +431,31 @@ def test_killed_at_random_instants(tmp_path: Path, broken: list[str]) -> None:
         assert (found["twice"], found["unreadable"]) == (0, 0)
 
 
-def test_the_estimate(here: Here) -> None:
-    cell = here.cells[0]
-    assert estimate.estimate(cell, "one", [], {}) == estimate.Estimate("unknown")
-    speed = estimate.Speed("probe", tg_ts=4.0, pp_ts=100.0, load_s=3.0, ttft_s=1.0)
-    guess = estimate.estimate(cell, "one", [], {"one": speed})
-    assert guess == estimate.Estimate("probe", 1.0 + 8 / 4, 3.0)
-    assert guess.of(3) == 12.0
-    records = here.go()
-    known = estimate.estimate(cell, "one", records, {})
-    mine = sorted((r.total_ns or 0) / 1e9 for r in records[:3])
-    assert (known.basis, known.rep_s) == ("records", mine[1])
-    assert estimate.estimate(cell, "another", records, {}).basis == "unknown"
-    other = planned.cells(here.plan.model_copy(update={"settings": (plans.Settings(max_tokens=80),)}))[0]
-    by_rate = estimate.estimate(other, "one", records, {})
-    assert by_rate.basis == "records"
-    assert (by_rate.rep_s or 0) > (known.rep_s or 0), "ten times the tokens"
-    cells = [(c, speed_of) for c in here.cells for speed_of in [estimate.Estimate("probe", 2.0, 1.0)]]
-    fresh = planned.new_run(here.folder, "fresh")
-    assert estimate.total(cells, fresh, 2, here.have) == 3 * (1 + 3 * 2)
-    assert estimate.total([(cell, estimate.Estimate("unknown"))], fresh, 2, here.have) is None
-    assert [estimate.spoken(s) for s in (None, 12.4, 600, 7200)] == ["unknown", "12 s", "10 min", "2.0 h"]
-
-
-def test_a_probe_tells_the_rates() -> None:
-    found = estimate.probe(Scripted(pace_s=0.02))
-    assert found.basis == "probe"
-    assert found.tg_ts is not None
-    assert found.tg_ts < 3 / 0.06 * 1.01, "three steps of 20 ms or more"
-    assert found.pp_ts is not None
-
-
-def test_what_the_screen_shows(here: Here) -> None:
-    here.have["two"] = Found(None, "not there")
-    run = here.run()
-    cells = [(c, estimate.Estimate("probe", 2.0, 1.0)) for c in here.cells]
-    board = live.Board(cells, run, 2, here.have)
-    said: list[str] = []
-    live.announce(board, said.append)
-    assert said[0] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, 7 s (by a probe)"
-    assert said[1].endswith("the model is missing: skipped. not there"), "why, and what else is installed"
-    assert said[-1] == "Estimated time: 7 s"
-    records = here.go()
-    steps = [conduct.Step(here.cells[0]), *(conduct.Step(here.cells[0], r) for r in records[:3])]
-    steps += [conduct.Step(here.cells[1], records[3])]
-    plain: list[str] = []
-    with live.shown(board, "title", plain.append, Console(force_terminal=False)) as show:
-        for step in steps:
-            show(step)
-    assert plain[0].startswith("one, chat-story: warm-up, ")
-    assert any(line.startswith("one, chat-story: 2/2, ") and line.endswith("left 0 s") for line in plain)
-    assert plain[-1] == "two, chat-story, thinking: skipped: not there"
-    board = live.Board(cells, run, 2, here.have)
-    console = Console(force_terminal=True, record=True, width=120, file=open(os.devnull, "w"))  # noqa: SIM115
-    with live.shown(board, "title", plain.append, console) as show:
-        for step in steps:
-            show(step)
-    text = console.export_text()
-    assert "3/3" in text
-    assert "skipped: not there" in text
-    assert "left: 0 s" in text
+def test_what_is_said_before_and_meanwhile(here: Here) -> None:
+    here.missing["two"] = "not there"
+    before: list[str] = []
+    here.session().announce([], before.append)
+    assert before[1] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, unknown (no record of it here yet)"
+    assert before[2].endswith("the model is missing: skipped. not there"), "why, and what else is installed"
+    assert before[-1] == "Estimated time: unknown"
+    earlier = [r.model_copy(update={"total_ns": 2 * 10**9}) for r in here.go()[:3]]
+    cells = {cell.hash: cell for cell in here.cells}
+    said = [line for r in earlier for line in session.told(cells[str(r.cell_hash)], r, 2)]
+    assert said[0].startswith("one, chat-story: warm-up, ")
+    assert any(line.startswith("one, chat-story: 2/2, ") for line in said)
+    here.folder = here.folder / "anew"
+    later: list[str] = []
+    here.session().announce(earlier, later.append)
+    assert later[1] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, 6 s (by earlier records)"
+    assert later[-1] == "Estimated time: 6 s"
+    assert [session.spoken(s) for s in (None, 12.4, 600, 7200)] == ["unknown", "12 s", "10 min", "2.0 h"]
 
 
 def test_the_engine_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBOOK_ENGINE", "embedded")
-    assert opening.engine_name(None) == "embedded"
-    assert opening.engine_name("OLLAMA") == "ollama"
+    assert session.engine_name(None) == "embedded"
+    assert session.engine_name("OLLAMA") == "ollama"
     monkeypatch.delenv("WORKBOOK_ENGINE")
     for answers, name in ((True, "ollama"), (False, "embedded")):
-        monkeypatch.setattr(opening.ollama_engine, "answers", lambda _, given=answers: given)
-        assert opening.engine_name(None) == name
+        monkeypatch.setattr(session.ollama_engine, "answers", lambda _, given=answers: given)
+        assert session.engine_name(None) == name

@@ -10,8 +10,7 @@ from bench_samples import Scripted
 from typer.testing import CliRunner, Result
 
 from programs import cli
-from programs.bench import opening, pulling, store
-from programs.cli import plan as cli_plan
+from programs.bench import session, store
 from workbook import alone, paths
 from workbook.errors import ModelNotFound, ServerNotFound
 
@@ -31,7 +30,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             raise ModelNotFound(f"{model!r} is not installed.")
         return Scripted(pace_s=0.0, model=model)
 
-    monkeypatch.setattr(opening, "connected", connected)
+    monkeypatch.setattr(session, "connected", connected)
     return models
 
 
@@ -53,11 +52,9 @@ def test_a_dry_run_says_all_and_does_nothing(tmp_path: Path, there: set[str]) ->
 def test_a_run_then_nothing_left_then_anew(tmp_path: Path, there: set[str]) -> None:
     first = call(tmp_path)
     assert first.exit_code == 0, first.output
-    assert "a short probe" in first.stdout
     assert "4 records in" in first.stdout
     again = call(tmp_path)
     assert "Nothing is left to do" in again.stdout
-    assert "a short probe" not in again.stdout
     assert len(store.load(tmp_path / "results").records) == 4
     assert "by earlier records" in call(tmp_path, "--new", "--dry-run").stdout
     assert call(tmp_path, "--new").exit_code == 0
@@ -96,9 +93,9 @@ def test_missing_models_are_pulled_on_consent_only(
         questions.append(question)
         return answer
 
-    monkeypatch.setattr(pulling, "pull", pull)
-    monkeypatch.setattr(cli_plan.typer, "confirm", confirm)
-    monkeypatch.setattr(cli_plan, "_on_a_terminal", lambda: asked)
+    monkeypatch.setattr(session, "pull", pull)
+    monkeypatch.setattr(session.typer, "confirm", confirm)
+    monkeypatch.setattr(session, "on_a_terminal", lambda: asked)
     result = call(tmp_path, *words, engine="ollama")
     assert result.exit_code == 0, result.output
     assert fetched == (["two"] if pulled else [])
@@ -111,7 +108,7 @@ def test_a_pull_that_fails_is_a_skipped_cell_with_the_reason(
     tmp_path: Path, there: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there.remove("two")
-    monkeypatch.setattr(pulling, "pull", lambda model, show: "not pulled: no network")
+    monkeypatch.setattr(session, "pull", lambda model, show: "not pulled: no network")
     assert call(tmp_path, "--pull", engine="ollama").exit_code == 0
     (skipped,) = [r for r in store.load(tmp_path / "results").records if r.status == "skipped"]
     assert skipped.error == "'two' is not installed; not pulled: no network"
@@ -121,8 +118,7 @@ def test_ctrl_c_shows_what_is_kept(tmp_path: Path, there: set[str], monkeypatch:
     def stops(engine: str, model: str) -> Scripted:
         return Scripted({1: KeyboardInterrupt()}, pace_s=0.0, model=model)
 
-    assert call(tmp_path, plan=PLAN.replace("[one, two]", "one")).exit_code == 0, "so that nothing is probed"
-    monkeypatch.setattr(opening, "connected", stops)
+    monkeypatch.setattr(session, "connected", stops)
     result = call(tmp_path, "--new", plan=PLAN.replace("[one, two]", "one"))
     assert result.exit_code == 130
     assert "1 records in" in result.stdout
@@ -134,3 +130,29 @@ def test_two_benchmarks_at_once_are_refused(tmp_path: Path, there: set[str]) -> 
         result = call(tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("NotAlone: another benchmark is at work")
+
+
+def test_without_a_plan_the_options_make_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
+    words = [
+        "--engine",
+        "ollama",
+        "--model",
+        "phi3",
+        "--repetitions",
+        "7",
+        "--prompt-tokens",
+        "16",
+        "--gen-tokens",
+        "8",
+        "--host",
+        "box",
+        "--pull",
+    ]
+    assert CliRunner().invoke(cli.app, ["bench", *words, "--results", str(tmp_path)]).exit_code == 0
+    plan, *rest = seen
+    asked = [prompt.id for prompt in plan.prompts]
+    assert (plan.models[0].name, plan.repetitions, asked) == ("phi3", 7, ["pp16", "tg8", "chat-story"])
+    assert rest[:-1] == ["ollama", "box", tmp_path, False, True, False, True], "it always begins anew"
+    assert CliRunner().invoke(cli.app, ["bench", "--repetitions", "0"]).exit_code == 2

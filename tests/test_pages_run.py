@@ -43,9 +43,9 @@ def executed(places, name):
     return normalize.load((places.build / "executed" / "1_theory" / name).read_bytes(), name)
 
 
-def ran(places, engine=None):
+def ran(places):
     said = []
-    run.run(pages.pages(places.notebooks), places, said.append, engine)
+    run.run(pages.pages(places.notebooks), places, said.append, None)
     return said
 
 
@@ -152,7 +152,7 @@ from programs.site import build, run
 from workbook import pages
 places = build.Folders(*map(Path, sys.argv[1:]))
 try:
-    run.run(pages.pages(places.notebooks), places, lambda line: print(line, flush=True))
+    run.run(pages.pages(places.notebooks), places, lambda line: print(line, flush=True), None)
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """

@@ -11,7 +11,7 @@ from programs.site import normalize
 from programs.site.execute import execute, reproducible
 from workbook import pages
 
-ASKS = re.compile(r"\.(?:chat|complete)\(|record_this_machine\(")
+ASKS = re.compile(r"\.(?:chat|complete)\(")
 SMALL = "\nrepetitions, prompt_tokens, gen_tokens = 1, 16, 4\n"
 
 # What the kernel runs before the page: every connect() gives this engine.

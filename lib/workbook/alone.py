@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from workbook import hardware
 from workbook.errors import BadOption, NotAlone
@@ -23,33 +23,22 @@ def alone(lock: Path, what: str) -> Iterator[None]:
     ------
     NotAlone : another process holds it; ``what`` names its work. BadOption : its folder cannot be written.
     """
+    held = FileLock(lock, timeout=0)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+", encoding="utf-8")
+        held.acquire()
+    except Timeout:
+        raise NotAlone(
+            f"another {what} is at work on this machine. Wait until it has ended, and start again."
+        ) from None
     except OSError as error:
         raise BadOption(
             f"the cache cannot be written ({error.strerror}): set WORKBOOK_CACHE to a folder of yours."
         ) from None
-    with file:
-        try:
-            _hold(file)
-        except OSError:
-            raise NotAlone(
-                f"another {what} is at work on this machine. Wait until it has ended, and start again."
-            ) from None
+    try:
         yield
-
-
-def _hold(file: IO[str]) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        held.release()
 
 
 def busy() -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs.bench import private, store
+from programs.bench import privacy, store
 from programs.bench.fields import Record
 from programs.bench.store import Problem
 from workbook import paths
@@ -70,7 +70,7 @@ def merge(sources: Iterable[Path], folder: Path | None = None) -> Merged:
 def add(records: Iterable[Record], origin: Path, folder: Path | None = None) -> Merged:
     """Take records that were made from the file ``origin``, as ``merge`` takes those of a file."""
     into, name = _Folder(paths.results() if folder is None else folder), store.printable(paths.shown(origin))
-    into.join(origin, [_Line(private.cleaned(record), name) for record in records])
+    into.join(origin, [_Line(privacy.cleaned(record), name) for record in records])
     return into.done
 
 
@@ -109,7 +109,7 @@ class _Folder:
     def take(self, path: Path) -> None:
         """Join the records of one file, then its answers and marks."""
         read = _lines(path, self.done.refused)
-        runs = self.join(path, [_Line(private.cleaned(one.record, names=False), one.place) for one in read])
+        runs = self.join(path, [_Line(privacy.cleaned(one.record, names=False), one.place) for one in read])
         answers = path.with_suffix(store.ANSWERS)
         if len(runs) > 1 and answers.exists():
             self.done.refused.append(Problem.of(answers, "answers beside several runs: whose they are is not told"))
@@ -197,7 +197,7 @@ class _Folder:
         for mark in found:
             if mark.run_id not in runs:
                 continue
-            clean = mark.model_copy(update={"reason": private.text(mark.reason, names=False)})
+            clean = mark.model_copy(update={"reason": privacy.text(mark.reason, names=False)})
             target = self.files[mark.run_id].with_suffix(store.MARKS)
             if not target.exists() or clean not in store.read_marks(target)[0]:
                 store.append_line(target, clean.model_dump_json().encode())

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pydantic import AwareDatetime, ValidationError
 
-from programs.bench import private
+from programs.bench import privacy
 from programs.bench.fields import FrozenModel, Line, Record, RunId
 from workbook import paths
 from workbook.errors import BadOption
@@ -97,9 +97,9 @@ def key(record: Record) -> tuple[str, str, int]:
 def append(path: Path, record: Record) -> None:
     """Add one record as one line; when this returns it is on the disk.
 
-    What is personal in its texts is blotted out (``private``).
+    What is personal in its texts is blotted out (``privacy``).
     """
-    append_line(path, private.cleaned(record).line().encode())
+    append_line(path, privacy.cleaned(record).line().encode())
 
 
 def mark(beginning: str, reason: str, invalid: bool = True, folder: Path | None = None) -> Mark:
@@ -113,7 +113,7 @@ def mark(beginning: str, reason: str, invalid: bool = True, folder: Path | None 
             found.setdefault(record.run_id, path)
     run_id = one_run(beginning, found)
     try:
-        said = private.text(reason.strip())
+        said = privacy.text(reason.strip())
         made = Mark(run_id=run_id, marked_at=datetime.now(UTC), invalid=invalid, reason=said)
     except ValidationError:
         raise BadOption("the reason must be one line of text, of at most 1000 characters.") from None

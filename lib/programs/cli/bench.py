@@ -17,40 +17,24 @@ def bench(
     ] = None,
     engine: Engine = None,
     model: Model = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="After one warm-up that is not counted.")] = 5,
-    prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the prompt test (pp).")] = 512,
-    gen_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the generation test (tg).")] = 128,
+    repetitions: Annotated[int, typer.Option(min=1, max=1000, help="After one warm-up that is not counted.")] = 5,
+    prompt_tokens: Annotated[int, typer.Option(min=1, max=100_000, help="Tokens of the prompt test (pp).")] = 512,
+    gen_tokens: Annotated[int, typer.Option(min=1, max=100_000, help="Tokens of the generation test (tg).")] = 128,
     host: Annotated[str | None, typer.Option(help="Alias of this machine in the records.")] = None,
     results: Folder = None,
     yes: Annotated[bool, typer.Option("--yes", help="Plan: run generated code, contained, to grade it.")] = False,
     pull: Annotated[
-        bool | None, typer.Option("--pull/--no-pull", help="Plan: let Ollama download missing models; else it asks.")
+        bool | None, typer.Option("--pull/--no-pull", help="Let Ollama download missing models; else it asks.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan: only say what would run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Plan: begin anew, whatever is done of it already.")] = False,
 ) -> None:
     """Record a benchmark of this machine: one warm-up, then the repetitions, each kept as it ends.
 
     With a plan: its models, prompts and settings; run again, it goes on where it stopped.
     """
-    if plan is not None:
-        from programs.cli.plan import Wishes, run_plan
+    from programs.bench import plan as plans
+    from programs.bench import session
 
-        run_plan(plan, Wishes(engine, host, results, yes, pull, dry_run, new))
-        return
-    from programs.bench import protocol
-    from workbook import alone, paths
-
-    with alone.alone(paths.cache() / "bench.lock", "benchmark"):
-        summary = protocol.record_this_machine(
-            engine=engine,
-            model=model,
-            repetitions=repetitions,
-            prompt_tokens=prompt_tokens,
-            gen_tokens=gen_tokens,
-            results=results,
-            host=host,
-        )
-    say(str(summary))
-    if summary.interrupted:
-        raise KeyboardInterrupt
+    wanted = plans.load(plan) if plan else plans.usual(model, repetitions, prompt_tokens, gen_tokens)
+    session.record(wanted, engine, host, results, yes, pull, dry_run, new or plan is None, say)

@@ -102,9 +102,9 @@ def results_merge(sources: Sources, folder: Folder = None) -> None:
 @_command("import")
 def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
-    from programs.bench import here, llamabench, merge
+    from programs.bench import llamabench, machine, merge
 
-    done = merge.add(llamabench.records(file, None if host is None else here.host_alias(host)), file, folder)
+    done = merge.add(llamabench.records(file, None if host is None else machine.host_alias(host)), file, folder)
     say(str(done))
     raise typer.Exit(bool(done.refused))
 

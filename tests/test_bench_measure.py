@@ -1,4 +1,4 @@
-"""A run: what it measures, what it keeps when something breaks, what a kill leaves."""
+"""What a repetition measures, what is kept when something breaks, what a kill leaves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from bench_samples import Scripted, sample
 
-from programs.bench import cells, here, protocol, store
-from programs.bench.protocol import Plan, host_alias, record_this_machine
+from programs.bench import machine, measure, plan, recorder, session, store
+from programs.bench.fields import Record
+from programs.bench.machine import host_alias
 from workbook.engines import llama
 from workbook.errors import BadOption, EngineTimeout, OutOfMemory, StreamBroken
 
@@ -26,13 +27,20 @@ SLOW_RUN = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from bench_samples import Scripted
-from programs.bench.protocol import record_this_machine
-record_this_machine(Scripted(wait_s=0.2), repetitions=500, results=Path(sys.argv[2]), host="killed", progress=False)
+from programs.bench import plan, session
+session.connected = lambda engine, model: Scripted(wait_s=0.2)
+session.record(plan.usual("one", 500), "openai", "killed", Path(sys.argv[2]))
 """
 
 
-def chat(engine: Scripted, folder: Path, repetitions: int = 3) -> protocol.RunSummary:
-    return record_this_machine(engine, repetitions=repetitions, results=folder, host="here", progress=False)
+def chat(engine: Scripted, folder: Path, repetitions: int = 3) -> recorder.Recorder:
+    """The repetitions of one chat."""
+    asked = plan.usual(engine.model, repetitions)
+    kept = recorder.Recorder(folder, "here", asked.hash("openai"), new=True)
+    cell = asked.cells()[2]
+    for _ in kept.repeat(measure.chat_cell(engine, asked, cell, "salt", None), cell, repetitions):
+        pass
+    return kept
 
 
 class FakeModel:
@@ -52,20 +60,20 @@ class FakeModel:
         time.sleep(0.01)
 
 
-def bare(model: FakeModel, **sizes: int) -> cells.BareCell:
-    return cells.BareCell(cast(llama.Model, model), sample(method="llama-bench"), **sizes)
+def bare(model: FakeModel, **sizes: int) -> measure.LoopCell:
+    return measure.LoopCell(cast(llama.Model, model), sample(method="llama-bench"), **sizes)
 
 
 def test_the_prompt_test_is_one_batch_and_the_generation_test_single_steps() -> None:
     model = FakeModel()
-    prompt = bare(model, n_prompt=40).run(1).outcome
+    prompt = bare(model, n_prompt=40).run(1)[0]
     assert [len(call) for call in model.calls] == [40]
     assert model.calls[0][0] == model.bos
     assert all(0 <= token < 50 for token in model.calls[0])
     assert (prompt.n_prompt, prompt.n_gen, prompt.gen_ns) == (40, 0, None)
     assert 10e6 <= cast(int, prompt.prompt_ns) < 1e9, "one call of 10 ms"
     model.calls.clear()
-    steps = bare(model, n_gen=8).run(1).outcome
+    steps = bare(model, n_gen=8).run(1)[0]
     assert [len(call) for call in model.calls] == [1] * 8
     assert (steps.n_prompt, steps.n_gen, steps.prompt_ns) == (0, 8, None)
     assert 80e6 <= cast(int, steps.gen_ns) < 2e9, "eight calls of 10 ms"
@@ -78,57 +86,41 @@ def test_the_prompt_test_is_one_batch_and_the_generation_test_single_steps() -> 
     assert len(set(firsts)) > 3, "without a beginning-of-sequence token the first is random too"
 
 
-def test_a_real_run_on_the_packaged_model(tmp_path: Path) -> None:
-    from workbook.engines.embedded import Embedded
-
-    with Embedded(n_threads=1) as engine:
-        done = record_this_machine(
-            engine,
-            repetitions=2,
-            prompt_tokens=24,
-            gen_tokens=6,
-            results=tmp_path,
-            host="here",
-            progress=False,
-            n_threads=1,
-        )
-    assert [(r.prompt_id, r.rep_index, r.is_warmup) for r in done.records] == [
+def test_a_real_run_on_the_packaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path / "cache"))
+    said: list[str] = []
+    asked = plan.usual("smollm2:135m", 2, 24, 6, n_threads=1)
+    session.record(asked, "embedded", "here", tmp_path / "r", say=said.append)
+    records = store.load(tmp_path / "r").records
+    assert [(r.prompt_id, r.rep_index, r.is_warmup) for r in records] == [
         (cell, i, i == 0) for cell in ("pp24", "tg6", "chat-story") for i in range(3)
     ]
-    assert {r.status for r in done.records} == {"ok"}
-    assert store.load(tmp_path).records == done.records
-    assert done.path.parent == tmp_path / "here"
-    by_cell = {r.prompt_id: r for r in done.records}
+    assert {r.status for r in records} == {"ok"}
+    (path,) = (tmp_path / "r" / "here").glob("*.jsonl")
+    assert said[-1] == f"9 records in {path.name}"
+    by_cell = {r.prompt_id: r for r in records}
     pp, tg, answer = (by_cell[cell] for cell in ("pp24", "tg6", "chat-story"))
     assert (pp.method, tg.method, answer.method) == ("llama-bench", "llama-bench", "server-timings")
     assert (pp.n_prompt, pp.n_gen, tg.n_prompt, tg.n_gen) == (24, 0, 0, 6)
     assert (pp.n_threads, pp.n_batch, pp.n_ubatch, pp.type_k) == (1, 2048, 512, "f16")
     assert pp.file_sha256 == answer.file_sha256
-    assert pp.server_pids is not None
-    assert os.getpid() in pp.server_pids
-    assert (answer.n_gen, answer.max_tokens, answer.temperature) == (6, 6, 0.0)
-    assert {r.n_prompt for r in done.records if r.prompt_id == "chat-story"} == {answer.n_prompt}, "one length for all"
+    assert os.getpid() in (pp.server_pids or ())
+    assert (answer.n_gen, answer.max_tokens, answer.temperature, answer.thinking) == (6, 6, 0.0, False)
+    assert {r.n_prompt for r in records if r.prompt_id == "chat-story"} == {answer.n_prompt}, "one length for all"
     assert answer.n_cached is not None
     assert answer.n_cached < 8, "only the template's first tokens are shared"
-    assert all(r.pp_ts or r.tg_ts for r in done.records)
-    home, node = str(Path.home()), platform.node()
-    text = done.path.read_text()
-    assert home not in text
+    assert all(r.pp_ts or r.tg_ts for r in records)
+    assert [r.cold for r in records] == [True, False, False] * 3
+    text, node = path.read_text(), platform.node()
+    assert str(Path.home()) not in text
     assert len(node) < 4 or node not in text
 
 
 def test_the_clock_of_a_stream(tmp_path: Path) -> None:
-    engine = Scripted(wait_s=0.05)
-    done = chat(engine, tmp_path)
-    assert engine.unloaded >= 1
-    assert any("left out" in note and "no-such-model" in note for note in done.notes)
-    for record in done.records:
+    for record in chat(Scripted(wait_s=0.05), tmp_path).records:
         assert (record.method, record.n_prompt, record.n_gen, record.n_cached) == ("client-stream", 100, 4, None)
         assert record.pp_ts is None, "how much of the prompt was cached is unknown"
-        ttft, first_text, gen = record.ttft_ns, record.ttf_answer_ns, record.gen_ns
-        assert ttft is not None
-        assert first_text is not None
-        assert gen is not None
+        ttft, first_text, gen = record.ttft_ns or 0, record.ttf_answer_ns or 0, record.gen_ns or 0
         assert 50e6 <= ttft < 5e9
         assert first_text >= ttft + 10e6, "thinking comes before the answer"
         assert gen >= 30e6, "three waits of 10 ms"
@@ -136,7 +128,7 @@ def test_the_clock_of_a_stream(tmp_path: Path) -> None:
 
 
 def test_consecutive_prompts_differ_from_the_first_character(tmp_path: Path) -> None:
-    engine = Scripted()
+    engine = Scripted(pace_s=0.0)
     chat(engine, tmp_path, repetitions=12)
     first = [request[0]["content"] for request in engine.asked]
     assert all(a[0] != b[0] for a, b in itertools.pairwise(first))
@@ -153,56 +145,46 @@ def test_consecutive_prompts_differ_from_the_first_character(tmp_path: Path) -> 
     ],
 )  # fmt: skip
 def test_a_failure_is_recorded_and_the_run_goes_on(tmp_path: Path, error: Exception, status: str) -> None:
-    done = chat(Scripted({2: error}), tmp_path)
+    done = chat(Scripted({2: error}, pace_s=0.0), tmp_path)
     assert [r.status for r in done.records] == ["ok", "ok", status, "ok"]
-    assert store.load(tmp_path).records == done.records
+    assert store.load(tmp_path).records == tuple(done.records)
     said = done.records[2].error or ""
     assert said.startswith(type(error).__name__)
     assert str(Path.home()) not in said
     assert said.isprintable()
-    assert any("1 repetitions failed" in note for note in done.notes)
 
 
 def test_a_cell_that_only_fails_is_given_up(tmp_path: Path) -> None:
-    engine = Scripted(dict.fromkeys(range(10), EngineTimeout("no token")))
-    done = chat(engine, tmp_path, repetitions=9)
+    done = chat(Scripted(dict.fromkeys(range(10), EngineTimeout("no token"))), tmp_path, repetitions=9)
     assert [r.status for r in done.records] == ["timeout", "timeout"]
     assert any("given up" in note for note in done.notes)
 
 
-def test_ctrl_c_leaves_every_finished_repetition(tmp_path: Path) -> None:
-    done = chat(Scripted({3: KeyboardInterrupt()}), tmp_path, repetitions=9)
-    assert done.interrupted
-    assert [r.rep_index for r in done.records] == [0, 1, 2]
-    assert store.load(tmp_path).records == done.records
-    assert any("3 finished repetitions" in note and done.path.name in note for note in done.notes)
-    assert done.path.name in str(done)
-
-
 def test_a_killed_run_loses_nothing_that_was_finished(tmp_path: Path) -> None:
-    started = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(TESTS), str(tmp_path)])
+    env = {**os.environ, "WORKBOOK_CACHE": str(tmp_path / "cache")}
+    results = tmp_path / "results"
+    started = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(TESTS), str(results)], env=env)
+
+    def seen() -> tuple[Record, ...]:
+        return tuple(r for r in store.load(results).records if r.status == "ok")
+
     try:
         deadline = time.monotonic() + 60
-        while len(store.load(tmp_path).records) < 3 and time.monotonic() < deadline:
+        while len(seen()) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
-        seen = store.load(tmp_path).records
+        before = seen()
     finally:
         started.kill()
         started.wait(timeout=20)
     assert started.returncode == (-signal.SIGKILL if os.name == "posix" else 1), "it was cut, not done"
-    left = store.load(tmp_path)
-    assert len(seen) >= 3
-    assert left.records[: len(seen)] == seen
-    assert all(problem.cut for problem in left.problems)
-    again = chat(Scripted(), tmp_path)
-    both = store.load(tmp_path)
-    assert len(list(tmp_path.rglob("*.jsonl"))) == 2
-    assert set(both.records) == {*left.records, *again.records}
+    assert len(before) >= 3
+    assert seen()[: len(before)] == before
+    assert all(problem.cut for problem in store.load(results).problems)
 
 
 def test_an_alias_never_tells_the_name_of_the_machine() -> None:
     alias = host_alias()
-    code = "from programs.bench.protocol import host_alias; print(host_alias())"
+    code = "from programs.bench.machine import host_alias; print(host_alias())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert other.stdout.strip() == alias, "the same in every process"
     assert alias.startswith("host-")
@@ -214,24 +196,17 @@ def test_an_alias_never_tells_the_name_of_the_machine() -> None:
 
 
 def test_an_alias_differs_from_machine_to_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(here.uuid, "getnode", lambda: 0x0242AC110002)
-    monkeypatch.setattr(here.platform, "node", lambda: "one")
+    monkeypatch.setattr(machine.uuid, "getnode", lambda: 0x0242AC110002)
+    monkeypatch.setattr(machine.platform, "node", lambda: "one")
     one = host_alias()
-    monkeypatch.setattr(here.platform, "node", lambda: "two")
+    monkeypatch.setattr(machine.platform, "node", lambda: "two")
     assert host_alias() != one
 
 
-@pytest.mark.parametrize("field", ["repetitions", "prompt_tokens", "gen_tokens"])
-@pytest.mark.parametrize("value", [0, -1, 1.5, "5", True, 10**9])
-def test_a_plan_that_cannot_be_run_is_refused(field: str, value: Any) -> None:
-    with pytest.raises(BadOption, match=field):
-        Plan(**{field: value})
-
-
 def test_a_broken_machine_report_does_not_lose_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = here.hardware.machine()
+    found = machine.hardware.machine()
     odd = SimpleNamespace(**{**vars(found), "gpus": None, "cpu_model": "x" * 300 + "\n", "kernel": None})
-    monkeypatch.setattr(here.hardware, "machine", lambda: odd)
+    monkeypatch.setattr(machine.hardware, "machine", lambda: odd)
     done = chat(Scripted(), tmp_path, repetitions=1)
     assert len(done.records) == 2
     assert (done.records[0].gpus, done.records[0].kernel) == (None, None)

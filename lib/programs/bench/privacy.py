@@ -16,23 +16,14 @@ from programs.bench.fields import Record, Setup
 from workbook import leaks, paths
 
 BLOT = "[…]"
-_ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:]|\.\d))"
-)
-_ADDRESS_6 = re.compile(r"(?<![\w.:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
-_MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)")
+_ADDRESS_6 = r"(?<![\w.:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])(?!\.\d)"
+_ADDRESS_4 = r"(?<![\w.:])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"
+_MAC = r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])"
+_MAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_URL = r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:\"'<>()\[\]]+)"
 _PUBLIC = (
-    "localhost",
-    "ollama.com",
-    "ollama.ai",
-    "huggingface.co",
-    "hf.co",
-    "github.com",
-    "openai.com",
-    "openrouter.ai",
-)
+    "localhost", "ollama.com", "ollama.ai", "huggingface.co", "hf.co", "github.com", "openai.com", "openrouter.ai",
+)  # fmt: skip
 _FEWEST_COLONS = 3  # an address of a machine has more parts than "4::1"
 _VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
 """Fields in which four numbers with dots are a version and no address."""
@@ -44,7 +35,7 @@ _OURS = frozenset({
 })  # fmt: skip
 """Fields that hold no text of others: checksums, words of fixed lists, the alias that the machine's owner chose."""
 
-_Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+_Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 def text(said: str, addresses: bool = True, names: bool = True) -> str:
@@ -70,20 +61,19 @@ def cleaned(record: Record, names: bool = True) -> Record:
 def _rules(names: bool) -> list[_Rule]:
     """What to look for and what to put in its place, in order."""
     found: list[_Rule] = []
-    if names:
-        for folder, sign in ((paths.root(), "."), (Path.home(), "~")):
-            for written in {str(folder), str(folder).replace("\\", "\\\\")}:  # an OSError doubles Windows' slashes
-                if len(folder.parts) > 1:
-                    found.append((re.compile(re.escape(written) + r"(?![\w-])"), sign))
-    found.append((_URL, _without_host))
+    for folder, sign in ((paths.root(), "."), (Path.home(), "~")) if names else ():
+        for written in {str(folder), str(folder).replace("\\", "\\\\")}:  # an OSError doubles Windows' slashes
+            if len(folder.parts) > 1:
+                found.append((re.escape(written) + r"(?![\w-])", sign))
     known = leaks.everywhere() + (leaks.this_machine() if names else [])
-    return [*found, *((re.compile(pattern), BLOT) for _, pattern in known), (_MAIL, BLOT), (_MAC, BLOT)]
+    return [*found, (_URL, _without_host), *((pattern, BLOT) for _, pattern in known), (_MAIL, BLOT), (_MAC, BLOT)]
 
 
 def _blotted(said: str, rules: list[_Rule], addresses: bool) -> str:
-    for pattern, instead in rules:
-        said = pattern.sub(instead, said)
-    return (_ADDRESS if addresses else _ADDRESS_6).sub(_without_address, said)
+    found = [(_ADDRESS_6, _without_address), *([(_ADDRESS_4, _without_address)] if addresses else [])]
+    for pattern, instead in [*rules, *found]:
+        said = re.sub(pattern, instead, said)
+    return said
 
 
 def _clean(name: str, value: Any, rules: list[_Rule]) -> Any:

@@ -14,6 +14,9 @@ from workbook.errors import BadOption
 
 _NOT_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _TAKEN = {"dropped", "unknown-host"}  # folders of the store
+_SAME = (
+    "sockets", "cores", "threads", "cpu_quota", "ram_total_bytes", "ram_limit_bytes", "isa_flags", "virtualised",
+)  # fmt: skip
 
 
 def machine_facts(host: str) -> MachineFacts:
@@ -21,22 +24,13 @@ def machine_facts(host: str) -> MachineFacts:
     found = hardware.machine()
     gpus = found.gpus
     vram = [gpu.vram_total_bytes for gpu in gpus or () if gpu.vram_total_bytes]
+    known = {name: getattr(found, name) for name in _SAME}
     return MachineFacts(
+        **known | {name: _short(getattr(found, name)) for name in ("cpu_model", "os", "kernel")},
         host=host,
-        cpu_model=_short(found.cpu_model),
-        isa_flags=found.isa_flags,
-        sockets=found.sockets,
-        cores=found.cores,
-        threads=found.threads,
-        cpu_quota=found.cpu_quota,
-        ram_total_bytes=found.ram_total_bytes,
-        ram_limit_bytes=found.ram_limit_bytes,
         gpus=None if gpus is None else tuple(gpu.name for gpu in gpus),
         vram_total_bytes=tuple(vram) if gpus and len(vram) == len(gpus) else None,
         driver=next((gpu.driver for gpu in gpus or () if gpu.driver), None),
-        os=_short(found.os),
-        kernel=_short(found.kernel),
-        virtualised=found.virtualised,
     )
 
 
@@ -50,16 +44,14 @@ def host_alias(given: str | None = None) -> str:
     The pseudonym is the start of a hash of this machine's name and network address: the same on every run, another
     one on another machine, and too short to tell the name. Raises BadOption.
     """
-    if given is not None:
-        try:
-            alias: str = TypeAdapter(Alias).validate_python(given, strict=True)
-        except ValidationError:
-            raise BadOption(f"host={given!r}: up to 40 letters, digits, - or _, a letter or digit first.") from None
-        if alias.lower() in _NOT_ON_WINDOWS:
-            raise BadOption(f"host={given!r}: Windows allows no such folder; choose another alias.")
-        if alias.lower() in _TAKEN:
-            raise BadOption(f"host={given!r}: the store uses this name; choose another alias.")
-        return alias
-    node = uuid.getnode()
-    address = "" if node >> 40 & 1 else f"{node:x}"  # with that bit set it is a random number, new in every process
-    return "host-" + hashlib.sha256(f"workbook {platform.node()} {address}".encode()).hexdigest()[:6]
+    if given is None:
+        node = uuid.getnode()
+        address = "" if node >> 40 & 1 else f"{node:x}"  # with that bit set it is a random number, new in every process
+        return "host-" + hashlib.sha256(f"workbook {platform.node()} {address}".encode()).hexdigest()[:6]
+    try:
+        alias: str = TypeAdapter(Alias).validate_python(given, strict=True)
+    except ValidationError:
+        raise BadOption(f"host={given!r}: up to 40 letters, digits, - or _, a letter or digit first.") from None
+    if alias.lower() in _NOT_ON_WINDOWS | _TAKEN:
+        raise BadOption(f"host={given!r}: Windows or the store uses this name; choose another alias.")
+    return alias
