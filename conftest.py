@@ -11,6 +11,14 @@ SCRATCH = Path(os.environ.get("WORKBOOK_RESULTS") or Path(__file__).parent / "bu
 STARTED: set[Path] = set()
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how long a test took: ``make test`` shows the slowest of all its lanes."""
+    times = os.environ.get("WORKBOOK_TIMES")
+    if times and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(times, "a", encoding="utf-8") as file:
+            file.write(f"{report.duration:7.1f}  {report.when:8}  {report.nodeid}\n")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before a page's kernel starts: an empty folder of records for it alone, the stored look, the stored engine."""

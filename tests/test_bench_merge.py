@@ -89,17 +89,12 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "here").rglob("*.jsonl"))
 
 
-@pytest.mark.parametrize(
-    "damage", [b"{}", b"\x00" * 300, b"\xff\xfe{", b"[" * 100_000, b"a" * 300_000, b'{"run_id":"\x1b[2J"}', b"null"]
-)
-def test_damaged_lines_are_named_and_the_others_come(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_lines_are_named_and_the_others_come(tmp_path: Path) -> None:
     path = away(tmp_path, 2)
     first, second, _ = path.read_bytes().split(b"\n")
-    path.write_bytes(b"\n".join([first, damage, second, b""]))
+    path.write_bytes(b"\n".join([first, b'{"run_id":"\x1b[2J"}', second, b""]))
     done = merge.merge([path], tmp_path / "here")
-    assert done.repetitions == 2
-    (problem,) = done.refused
-    assert problem.line == 2
+    assert (done.repetitions, [problem.line for problem in done.refused]) == (2, [2])
     assert str(done).replace("\n", " ").isprintable()
 
 
@@ -185,10 +180,9 @@ def test_nothing_is_overwritten_even_what_was_not_known(tmp_path: Path) -> None:
     assert len(store.load(here).records) == 1
 
 
-@pytest.mark.parametrize(("source", "says"), [("nowhere", "there is no"), ("", "there is no")])
-def test_a_source_that_is_not_there(tmp_path: Path, source: str, says: str) -> None:
-    with pytest.raises(BadOption, match=says):
-        merge.merge([tmp_path / source / "x"], tmp_path / "here")
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="there is no"):
+        merge.merge([tmp_path / "nowhere"], tmp_path / "here")
 
 
 def test_a_file_where_the_results_should_be(tmp_path: Path) -> None:

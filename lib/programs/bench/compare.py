@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from programs.bench import records, stats
-from programs.bench.records import Metric
 from programs.bench.store import printable
 from workbook.errors import BadOption, NotComparable
 
@@ -130,52 +129,27 @@ def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """How many times as large a figure of one cell is on side B: ``ratio`` of the medians, ``bounds`` of its interval.
+class Comparison:
+    """Sides A and B. ``effects``: a row for each cell and figure that both have, as ``_effects`` makes it.
 
-    ``units``: what was counted, repetitions or runs.
+    ``differing``: what else they differ in, where that was asked for.
     """
 
-    cell: str
-    metric: Metric
-    units: Literal["repetitions", "runs"]
-    n: tuple[int, int]
-    medians: tuple[float, float]
-    bounds: tuple[float, float] | None
-
-    @property
-    def ratio(self) -> float:
-        """Median of B over median of A."""
-        return self.medians[1] / self.medians[0]
-
-    @property
-    def verdict(self) -> Literal["B faster", "B slower", "undecided"]:
-        """Undecided where 1 lies in the interval, or where there is none."""
-        if self.bounds is None or self.bounds[0] <= 1 <= self.bounds[1]:
-            return "undecided"
-        return "B faster" if (self.bounds[0] > 1) == self.metric.unit.endswith("/s") else "B slower"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Sides A and B: the effect on each cell and figure that both have; ``differing``: what else they differ in."""
-
-    by: str
     a: str
     b: str
-    effects: tuple[Effect, ...]
+    effects: pd.DataFrame
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         words = [["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]]
-        for e in self.effects:
-            unit = e.metric.unit + (" (of runs)" if e.units == "runs" else "")
-            between = "{:.3f} to {:.3f}".format(*e.bounds) if e.bounds else "too few"
-            medians = ["{}, {}".format(*e.n), *(f"{median:.1f}" for median in e.medians), unit]
-            words.append([e.cell, e.metric.name, *medians, f"{e.ratio:.3f}", between, e.verdict])
+        for e in self.effects.to_dict("records"):
+            between = "too few" if np.isnan(e["low"]) else f"{e['low']:.3f} to {e['high']:.3f}"
+            unit = e["unit"] + (" (of runs)" if e["of_runs"] else "")
+            medians = [f"{e['n_a']}, {e['n_b']}", f"{e['median_a']:.1f}", f"{e['median_b']:.1f}", unit]
+            words.append([e["cell"], e["figure"], *medians, f"{e['ratio']:.3f}", between, e["verdict"]])
         told = [f"A: {self.a}   B: {self.b}", records.aligned(words)]
         told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")
-        if any(e.units == "repetitions" for e in self.effects):
+        if not self.effects["of_runs"].all():
             told.append("They tell how repetitions vary within these runs; another run may lie further off.")
         return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
 
@@ -195,6 +169,8 @@ def compare(
     Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
     (``anyway``: told in the result instead), or have no cell in common.
     """
+    import pandas as pd
+
     field, a, b = _meant(table, a, b, kind)
     counted = records.where(records.measured(table), where)
     sides = [counted[counted[field] == name] for name in (a, b)]
@@ -205,7 +181,7 @@ def compare(
     common = [cell for cell in first if cell in second]
     if not common:
         raise NotComparable(f"no cell in common: A has {_names(first)}; B has {_names(second)}.")
-    effects: list[Effect] = []
+    effects: list[dict[str, Any]] = []
     differing: dict[str, None] = {}
     for cell in common:
         pair = counted.loc[first[cell].index.union(second[cell].index)]
@@ -215,7 +191,7 @@ def compare(
         effects += _effects(cell[1], first[cell], second[cell])
     if not effects:
         raise NotComparable("no figure in common: the repetitions of one side have none that the other has.")
-    return Comparison(field, a, b, tuple(effects), tuple(differing))
+    return Comparison(a, b, pd.DataFrame(effects), tuple(differing))
 
 
 def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, str, str]:
@@ -266,14 +242,21 @@ def _names(cells: _Cells) -> str:
     return ", ".join(name for _, name in list(cells)[:4]) + (", …" if len(cells) > 4 else "")
 
 
-def _effects(cell: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Effect]:
+def _effects(cell: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """How many times as large each figure is on side B, with the interval of that ratio, and which side is faster."""
     for metric in records.METRICS:
         first, second = records.values(a, metric), records.values(b, metric)
         if first.empty or second.empty or min(first.min(), second.min()) <= 0:
             continue
-        units: Literal["repetitions", "runs"] = "repetitions"
         runs = first.groupby(a["run_id"]).median(), second.groupby(b["run_id"]).median()
-        if min(map(len, runs)) >= _RUNS_FOR_RUNS:  # repetitions of one run are more alike than two runs
-            units, (first, second) = "runs", runs
-        medians = float(first.median()), float(second.median())
-        yield Effect(cell, metric, units, (len(first), len(second)), medians, interval(first, second))
+        of_runs = min(map(len, runs)) >= _RUNS_FOR_RUNS  # repetitions of one run are more alike than two runs
+        first, second = runs if of_runs else (first, second)
+        low, high = interval(first, second) or (np.nan, np.nan)
+        verdict = "undecided"
+        if low > 1 or high < 1:
+            verdict = "B faster" if (low > 1) == metric.unit.endswith("/s") else "B slower"
+        yield {
+            "cell": cell, "figure": metric.name, "n_a": len(first), "n_b": len(second), "of_runs": of_runs,
+            "median_a": first.median(), "median_b": second.median(), "unit": metric.unit,
+            "ratio": second.median() / first.median(), "low": low, "high": high, "verdict": verdict,
+        }  # fmt: skip
