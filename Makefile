@@ -40,7 +40,9 @@ environment-test:
 lab run bench site doctor: environment
 	@$(BIN)/workbook $@
 
+test: export WORKBOOK_TIMES := $(CURDIR)/build/times.txt
 test: environment-test
+	@mkdir -p build && rm -f $(WORKBOOK_TIMES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check lib tests tools docs
 	$(BIN)/mypy
@@ -51,6 +53,7 @@ test: environment-test
 	WORKBOOK_THREADS=1 $(BIN)/pytest -rs tests/contract
 	$(TESTING) $(BIN)/pytest -rs tests/browser
 	$(BIN)/pytest -q -rs tests/sandbox
+	@echo "The twenty slowest tests, in seconds:" && sort -rn $(WORKBOOK_TIMES) | head -20
 
 picture: environment-test ## the picture in the README, taken anew
 	$(BIN)/python tools/picture.py

@@ -1,6 +1,7 @@
-"""Small model files made byte by byte, whole and hostile."""
+"""Small model files made byte by byte: whole, hostile, and damaged at random."""
 
 import json
+import random
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -92,3 +93,68 @@ def ordinary_safetensors() -> bytes:
         entries[f"layers.{i}.weight"] = entry("F32", [8, i + 1], at, at + size)
         at += size
     return safetensors(entries, at)
+
+
+def ordinary_files() -> list[bytes]:
+    """Little- and big-endian, versions 2 and 3, a shard, an odd alignment; safetensors last."""
+    shard = [ARCH, ("split.no", ("H", 1)), ("split.count", ("H", 2)), ("split.tensors.count", ("i", 4))]
+    wide = [ARCH, ("general.alignment", ("I", 64))]
+    tensors = [(f"blk.{i}.w", (32, 2), F32, 256 * i) for i in range(30)]
+    return [ordinary(), ordinary(version=2), ordinary(order=">"), gguf(shard),
+            gguf(wide, tensors, 256 * 30, alignment=64), ordinary_safetensors()]  # fmt: skip
+
+
+# --- Damages at random
+
+NUMBERS = [0, 1, 2, 3, 4, 7, 8, 9, 12, 13, 31, 33, 127, 255, 2**15, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**40,
+           2**60, 2**62, 2**63 - 1, 2**63, 2**64 - 1]  # fmt: skip
+WORDS = [b"{", b"}", b"[", b"]", b'"', b":", b",", b"null", b"true", b"-1", b"1e9", b"NaN", b"1" * 5000, b"[" * 3000,
+         b'{"a":' * 3000, b'"\\ud800"', b"\xff\xfe", b"F32", b"F4", b"BOOL", b"18446744073709551616", b"0.5", b" " * 99,
+         b'"data_offsets":[0,0],', b'"__metadata__":{"a":1},']  # fmt: skip
+
+
+def _place(rng: random.Random, raw: bytearray) -> int:
+    """A place in the file: most of them where the structure is."""
+    n = max(1, len(raw))
+    pick = rng.random()
+    if pick < 0.4:
+        return rng.randrange(min(n, 2000))
+    return n - 1 - rng.randrange(min(n, 20_000)) if pick < 0.7 else rng.randrange(n)
+
+
+def _damage(rng: random.Random, raw: bytearray, other: bytes) -> None:
+    """One damage: a bit, a byte, a number, a word, or a part cut off, left out, repeated or taken from another file."""
+    at, n = _place(rng, raw), rng.choice([1, 4, 8, 12, 40, rng.randrange(1, 500)])
+    match rng.choice(
+        ["bit", "bit", "byte", "number", "number", "number", "word", "cut", "leave out", "repeat", "take"]
+    ):
+        case "bit":
+            raw[at : at + 1] = bytes(byte ^ 1 << rng.randrange(8) for byte in raw[at : at + 1])
+        case "byte":
+            raw[at : at + 1] = bytes([rng.choice([0, 1, 8, 9, 127, 128, 255, rng.randrange(256)])])
+        case "number":  # a count, length, type or offset
+            code = rng.choice(["<I", "<Q", "<Q", ">Q", ">I"])
+            at = rng.choice([8, 16, 0, 4]) if rng.random() < 0.15 else at
+            value = rng.choice(NUMBERS) % (2**32 if code[1] == "I" else 2**64)
+            raw[at : at + struct.calcsize(code)] = struct.pack(code, value)
+        case "word":
+            raw[at : at + rng.choice([0, 1, 3])] = rng.choice(WORDS)
+        case "cut":
+            del raw[at:]
+        case "leave out":
+            del raw[at : at + n]
+        case "repeat":
+            raw[at:at] = raw[at : at + n] * rng.choice([1, 1, 2, 50])
+        case "take":
+            start = rng.randrange(len(other))
+            raw[at : at + rng.choice([0, n])] = other[start : start + n]
+
+
+def damaged(rng: random.Random, file: bytes, other: bytes) -> bytes:
+    """``file`` with one to four damages."""
+    raw = bytearray(file)
+    for _ in range(rng.choice([1, 1, 1, 2, 3, 4])):
+        _damage(rng, raw, other)
+    if raw[8:9] == b"{" and rng.random() < 0.5:  # else nearly all safetensors cases fail by their length alone
+        raw[:8] = struct.pack("<Q", max(0, raw.rfind(b"}") - 7))
+    return bytes(raw)

@@ -130,3 +130,29 @@ def test_two_benchmarks_at_once_are_refused(tmp_path: Path, there: set[str]) -> 
         result = call(tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("NotAlone: another benchmark is at work")
+
+
+def test_without_a_plan_the_options_make_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
+    words = [
+        "--engine",
+        "ollama",
+        "--model",
+        "phi3",
+        "--repetitions",
+        "7",
+        "--prompt-tokens",
+        "16",
+        "--gen-tokens",
+        "8",
+        "--host",
+        "box",
+        "--pull",
+    ]
+    assert CliRunner().invoke(cli.app, ["bench", *words, "--results", str(tmp_path)]).exit_code == 0
+    plan, *rest = seen
+    asked = [prompt.id for prompt in plan.prompts]
+    assert (plan.models[0].name, plan.repetitions, asked) == ("phi3", 7, ["pp16", "tg8", "chat-story"])
+    assert rest[:-1] == ["ollama", "box", tmp_path, False, True, False, True], "it always begins anew"
+    assert CliRunner().invoke(cli.app, ["bench", "--repetitions", "0"]).exit_code == 2

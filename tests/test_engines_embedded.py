@@ -176,7 +176,7 @@ def test_errors_are_one_line_with_what_to_do(engine, tmp_path):
     damaged.write_bytes(models.packaged().read_bytes()[:200_000])
     cases = [
         (ContextOverflow, "num_ctx", lambda: engine.chat("word " * 100, num_ctx=64)),
-        (OutOfMemory, "smaller", lambda: Embedded().chat("hi", num_ctx=2**30)),
+        (OutOfMemory, "smaller", lambda: Embedded().chat("hi", num_ctx=2**24)),
         (BadOption, "think", lambda: engine.chat("hi", think=True)),
         (BadOption, "schema", lambda: engine.chat("hi", format={"type": "nonsense"})),
         (BadOption, "empty", lambda: engine.complete("")),

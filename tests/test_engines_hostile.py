@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from workbook import paths
 from workbook.engines import connect, native
 from workbook.errors import (
     EngineError,
@@ -266,6 +269,14 @@ def test_a_light_set_up_works_with_an_ollama(light, monkeypatch):
     with ollama(monkeypatch, ndjson({**LINE, "done": True})) as url:
         monkeypatch.setenv("OLLAMA_HOST", url)
         assert connect(quiet=True).chat("hi").text == "a"
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5")])
+def test_idle_threads_do_not_spin_beside_another_llama_cpp(given, kept):
+    env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"} | given
+    code = "import os; from workbook.engines import native; print(os.environ['GOMP_SPINCOUNT'])"
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.split() == [kept] == [paths.environment(env)["GOMP_SPINCOUNT"]]
 
 
 def test_in_a_notebook_an_error_is_its_line_alone():

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import format_samples as samples
-import fuzz_formats
 import gguf
 import numpy as np
 import pytest
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from workbook import facts, formats, models
+from workbook import formats, models
 from workbook.errors import DamagedModel
 from workbook.formats import file_info
 from workbook.formats.gguf import GGML_TYPES, REMOVED_TYPES
@@ -316,17 +315,26 @@ def test_the_limits_bound_time_and_memory(kind: str, made: Any) -> None:
     assert kilobytes < 200e3
 
 
-# --- Damages at random: the short run of tests/fuzz_formats.py, and what long runs found
+# --- Damages at random, and what long runs found
 
 
-def test_thousands_of_damaged_headers(tmp_path: Path) -> None:
-    report = fuzz_formats.run(
-        4000, int(os.environ.get("WORKBOOK_FUZZ_SEED", "3")), tmp_path / "x", fuzz_formats.small_seeds()
-    )
-    assert report.broken == []
-    assert report.cases == 4000
-    assert 200 < report.accepted < 2000  # neither all nor nothing: the damages reach what the checks protect
-    assert len(report.reasons) > 20
+def test_damaged_files(tmp_path: Path) -> None:
+    rng, files, reasons, accepted = random.Random(3), samples.ordinary_files(), Counter[str](), 0
+    for _ in range(1500):
+        file = rng.choice(files)
+        path = tmp_path / ("x.gguf" if file[:4] == b"GGUF" else "x.safetensors")
+        path.write_bytes(samples.damaged(rng, file, rng.choice(files)))
+        os.truncate(path, rng.choice([path.stat().st_size, len(file), len(file), max(0, len(file) - 1), 2**40]))
+        began = time.process_time()  # the processor's: a busy machine is not the reader's fault
+        try:
+            models.inspect(path)
+            accepted += 1
+        except DamagedModel as error:
+            assert str(error).isprintable()  # noqa: PT017  either outcome is right, a third is not
+            reasons["".join(c for c in str(error).partition(": ")[2] if not c.isdigit())[:60]] += 1
+        assert time.process_time() - began < 1
+    assert 75 < accepted < 750  # neither all nor nothing: the damages reach what the checks protect
+    assert len(reasons) > 20
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.iterdir()), ids=lambda path: path.name)
@@ -339,31 +347,12 @@ def test_what_was_found_stays_refused(path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_the_fuzzer_notices_an_error_a_hang_and_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(path: Path) -> None:
-        raise MemoryError
-
-    def slow(path: Path) -> None:
-        began = time.process_time()
-        while time.process_time() - began < 1.1:
-            pass
-
-    def chatty(path: Path) -> None:
-        raise DamagedModel("two\nlines")
-
-    for inspect, says in ((broken, "MemoryError"), (slow, "1.1 s"), (chatty, "several lines")):
-        monkeypatch.setattr(fuzz_formats.formats, "inspect", inspect)
-        report = fuzz_formats.Report()
-        fuzz_formats.one(report, "x", b"GGUF", 4, tmp_path / "x.gguf")
-        assert says in report.broken[0][0]
-
-
 def test_safetensors_are_accepted_and_refused_as_the_library_does(tmp_path: Path) -> None:
     """On 1500 damaged files of 3 kB; the differences must be ours on purpose."""
-    rng, seed = random.Random(5), fuzz_formats.small_seeds()[-1]
+    rng, file = random.Random(5), samples.ordinary_safetensors()
     differ, both = Counter[str](), 0
     for _ in range(1500):
-        raw = fuzz_formats.damaged(rng, seed, seed)[0]
+        raw = samples.damaged(rng, file, file)
         path = tmp_path / "x.safetensors"
         path.write_bytes(raw)
         try:
@@ -387,7 +376,7 @@ GGML_ORACLE = """
 import ctypes, random, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import fuzz_formats
+import format_samples as samples
 from workbook import models
 from workbook.errors import DamagedModel
 
@@ -397,9 +386,9 @@ class Params(ctypes.Structure):
 library.gguf_init_from_file.restype = ctypes.c_void_p
 library.gguf_init_from_file.argtypes = [ctypes.c_char_p, Params]
 rng, path, count = random.Random(11), Path(sys.argv[3]), 0
-seeds = [seed for seed in fuzz_formats.small_seeds() if seed.suffix == ".gguf"]
+files = [file for file in samples.ordinary_files() if file[:4] == b"GGUF"]
 for _ in range(1500):
-    path.write_bytes(fuzz_formats.damaged(rng, rng.choice(seeds), rng.choice(seeds))[0])
+    path.write_bytes(samples.damaged(rng, rng.choice(files), rng.choice(files)))
     try:
         info = models.inspect(path)
     except DamagedModel:
@@ -425,10 +414,3 @@ def test_ggml_accepts_what_inspect_accepts(tmp_path: Path) -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-800:]
     assert int(run.stdout) > 200
-
-
-def test_the_types_are_those_of_the_table_that_page_15_teaches_from() -> None:
-    known = {name: (block, size) for name, block, size in GGML_TYPES.values()}
-    for row in facts.table("quantization_types").itertuples():
-        if row.name in known:
-            assert known[row.name] == (row.block_weights, row.block_bytes), row.name

@@ -62,10 +62,10 @@ def page(m: llama.Model) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def vectors(m: llama.Model) -> list[tuple[str, Logits, list[int]]]:
-    """Logits after eight texts, and made ones: ties, one giant, all equal, all negative; each with tokens said before."""
+    """Logits after four texts, and made ones: ties, one giant, all equal, all negative; each with tokens said before."""
     found = []
-    for text in ("Quand je dis l'oiseau, vous dites", "The capital of France is", "Once upon a time, there was a", "Le",
-                 "def f(x):\n    return", "1 2 3 4 5 6 7", "the the the the the", "Snow is white. " * 20):  # fmt: skip
+    for text in ("Quand je dis l'oiseau, vous dites", "The capital of France is", "the the the the the",
+                 "Snow is white. " * 20):  # fmt: skip
         tokens = m.tokenize(text)
         m.reset()
         m.decode(tokens)
@@ -80,7 +80,7 @@ def vectors(m: llama.Model) -> list[tuple[str, Logits, list[int]]]:
 
 @pytest.fixture(scope="module")
 def cases(vectors: list[tuple[str, Logits, list[int]]]) -> list[Case]:
-    """Every corner on every vector, and combinations drawn once and for all: about 480."""
+    """Every corner on every vector, and combinations drawn once and for all: about 330."""
     off = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
     corners: list[dict[str, Any]] = [
         {}, {"temperature": 0.0}, {"temperature": 0.0, "repeat_penalty": 1.5}, {"temperature": 0.01},

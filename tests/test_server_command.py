@@ -15,7 +15,7 @@ import pytest
 from servers import NAME, free_port, workbook_serving
 
 from programs.serve import serve
-from programs.serve.serve import LOOPBACK, Settings, listening
+from programs.serve.serve import LOOPBACK, ServerSettings, listening
 from workbook import endpoint
 from workbook.errors import BadOption, DamagedModel, ServerNotFound
 
@@ -38,9 +38,9 @@ def test_another_port_where_the_usual_one_is_taken_and_hosts_that_are_not_here(m
 def test_what_cannot_be_is_one_line(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"nothing of it")
     for settings, error, says in (
-        *((Settings(port=0, models=(model,)), BadOption, "NAME=FILE") for model in ("x", "=y", "x=", "")),
-        *((Settings(port=0, key=key), BadOption, "key") for key in ("with space", "é", "a" * 513, "line\nbreak")),
-        (Settings(port=0, models=(f"x={tmp_path / 'x.gguf'}",)), DamagedModel, r"x\.gguf"),
+        *((ServerSettings(port=0, models=(model,)), BadOption, "NAME=FILE") for model in ("x", "=y", "x=", "")),
+        *((ServerSettings(port=0, key=key), BadOption, "key") for key in ("with space", "é", "a" * 513, "line\nbreak")),
+        (ServerSettings(port=0, models=(f"x={tmp_path / 'x.gguf'}",)), DamagedModel, r"x\.gguf"),
     ):
         with pytest.raises(error, match=says) as caught:
             serve.serve(settings)

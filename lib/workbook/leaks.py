@@ -42,7 +42,7 @@ COMMON_NAMES = frozenset({
 LOOPBACK = ("127.0.0.1", "::1", "0.0.0.0", "::")
 
 CODE = ("_esm", "_css")
-"""Of a widget's state: the program and the style of its class, the same on every machine."""
+"""Of a widget's state: the program and the style of its class, which stand in a cell or in ``lib/``."""
 
 Finding = tuple[str, str]
 """(what it is, as much of it as may be shown)"""
@@ -109,21 +109,10 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(inner)
 
 
-def programs(value: Any) -> Iterator[str]:
-    """The programs and styles inside the state of widgets: keys and names do not belong there, /tmp/ may."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in CODE and isinstance(inner, str):
-                yield inner
-            else:
-                yield from programs(inner)
-
-
 def refusals(notebook: Any, patterns: Iterable[tuple[str, str]] | None = None) -> list[str]:
     """Why ``notebook`` must not be stored as it is, a line each; empty when it may."""
     patterns = list(everywhere() + this_machine() if patterns is None else patterns)
     keys = [(what, pattern) for what, pattern in patterns if what == "a key"]
-    in_code = [(what, pattern) for what, pattern in patterns if pattern not in PATHS]
     made = []
     for number, cell in enumerate(notebook.cells, 1):
         where = f"cell {number} ({cell.get('id', 'no id')})"
@@ -135,8 +124,7 @@ def refusals(notebook: Any, patterns: Iterable[tuple[str, str]] | None = None) -
             made += [f"{where} shows {what}: {part}" for what, part in find(printed, patterns)]
             made += [f"{where} {problem}" for problem in _unmeant(cell)]
     for name, value in notebook.metadata.items():
-        plain = json.loads(json.dumps(value))
-        found = [*find("\n".join(texts(plain)), patterns), *find("\n".join(programs(plain)), in_code)]
+        found = find("\n".join(texts(json.loads(json.dumps(value)))), patterns)
         made += [f"the page's metadata ({name}) hold {what}: {part}" for what, part in found]
     return made
 

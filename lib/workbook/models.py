@@ -14,19 +14,9 @@ from pathlib import Path
 
 from workbook import minilm as _minilm
 from workbook.errors import DamagedModel, ModelNotFound
-from workbook.formats import FileInfo, inspect, inspect_gguf
+from workbook.formats import inspect as inspect
+from workbook.formats import inspect_gguf
 from workbook.stores import LocalModel, SkippedFile, entry, stored
-
-__all__ = [
-    "FileInfo",
-    "find",
-    "inspect",
-    "local_ggufs",
-    "minilm",
-    "packaged",
-    "sha256",
-    "skipped_ggufs",
-]
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -55,11 +56,13 @@ def _named(variable: str) -> Path | None:
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` for a kernel or server that we start: our folders written out, as it starts in another one.
 
+    PATH: a page's ``!workbook`` is the command of this very Python, also where its environment is not activated.
     GOMP_SPINCOUNT: OpenMP's idle threads spin, and two llama.cpp processes on one machine would starve each other.
     """
     folders = {name: env[name] for name in ("WORKBOOK_RESULTS", "WORKBOOK_CACHE") if env.get(name)}
     written = {name: str(Path(value).expanduser().absolute()) for name, value in folders.items()}
-    return {"GOMP_SPINCOUNT": "1000", **env, **written}
+    path = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), env.get("PATH"))))
+    return {"GOMP_SPINCOUNT": "1000", **env, **written, "PATH": path}
 
 
 def shown(path: Path) -> str:

@@ -125,8 +125,8 @@ def test_several_names_interrupted_killed_and_gone_on_with(tmp_path: Path, named
     times = [(r.n_gen, r.gen_ns, r.stream_ns, r.tg_ts) for r in warm]
     ours = [tg / ((n - 1) / stream * 1e9) for n, gen, stream, tg in times if n and gen and stream and tg]
     theirs = [(n / gen) / ((n - 1) / stream) for n, gen, stream, tg in times if n and gen and stream]
-    assert abs(median(ours) - 1) < 0.05
-    assert median(theirs) > 1.05, "n/t is the other definition"
+    assert abs(median(ours) - 1) < 0.08
+    assert median(theirs) > median(ours) * 1.05, "n/t is the other definition"
 
 
 def test_an_openai_compatible_server(tmp_path: Path, llama_server_there: None) -> None:

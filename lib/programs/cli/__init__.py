@@ -43,7 +43,7 @@ def run(only: Pages = None) -> None:
     from workbook import pages
 
     wanted = pages.select(pages.pages(), only or [])
-    runner.run(wanted, say=say, engine=runner.engine_line(say))
+    runner.run(wanted, None, say, runner.engine_line(say))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def serve(
     """
     from programs.serve import serve as server
 
-    server.serve(server.Settings(host, port, tuple(model or ()), key), say)
+    server.serve(server.ServerSettings(host, port, tuple(model or ()), key), say)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from programs.serve.serve import Settings, serve
+from programs.serve.serve import ServerSettings, serve
 from workbook.errors import WorkbookError
 
 
@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--with-parent", action="store_true", help="end when the standard input closes")
     given = parser.parse_args()
     try:
-        serve(Settings(port=given.port, with_parent=given.with_parent), lambda line: print(line, flush=True))
+        serve(ServerSettings(port=given.port, with_parent=given.with_parent), lambda line: print(line, flush=True))
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from programs.serve import options, refusals
-from programs.serve.asking import Service, Work, chat_work, find, generate_work
+from programs.serve import refusals, request_options
+from programs.serve.asking import EngineWork, Service, chat_work, find, generate_work
 from programs.serve.bodies import now
 from programs.serve.catalogue import Entry
 from programs.serve.jobs import Begun, Done, Load, Sampling, Scored, Setting, Token
@@ -28,7 +28,7 @@ from programs.serve.ollama_answers import (
 )
 from programs.serve.ollama_api import ChatRequest, GenerateRequest
 from programs.serve.runner import Refused
-from programs.serve.thinking import Split, ThinkingParser
+from programs.serve.thinking import ThinkingParser, ThinkingSplit
 from programs.serve.toolcalls import Call, ToolParser
 
 
@@ -53,7 +53,7 @@ class _Clock:
 async def generate(service: Service, asked: GenerateRequest) -> GenerateAnswer | AsyncGenerator[GenerateAnswer, None]:
     """The answer to /api/generate: one where nothing is generated, else its pieces. Raises Refused."""
     began = time.perf_counter_ns()
-    wanted = options.read(asked.options, asked.logprobs, asked.top_logprobs)
+    wanted = request_options.read(asked.options, asked.logprobs, asked.top_logprobs)
     if not asked.model.strip():
         raise refusals.unknown(asked.model)
     entry = await asyncio.to_thread(find, service, asked.model)
@@ -72,7 +72,7 @@ async def generate(service: Service, asked: GenerateRequest) -> GenerateAnswer |
 async def chat(service: Service, asked: ChatRequest) -> ChatAnswer | AsyncGenerator[ChatAnswer, None]:
     """The answer to /api/chat: one where nothing is generated, else its pieces. Raises Refused."""
     began = time.perf_counter_ns()
-    wanted = options.read(asked.options, asked.logprobs, asked.top_logprobs)
+    wanted = request_options.read(asked.options, asked.logprobs, asked.top_logprobs)
     if not asked.model.strip():
         raise Refused(400, "model is required")
     entry = await asyncio.to_thread(find, service, asked.model)
@@ -98,7 +98,7 @@ async def load(service: Service, entry: Entry, setting: Setting | None, keep_ali
             pass
 
 
-async def _rendered(service: Service, work: Work) -> DebugInfo:
+async def _rendered(service: Service, work: EngineWork) -> DebugInfo:
     async with aclosing(service.pool.run(work.entry, work.job, work.setting, work.keep_alive_s)) as events:
         async for event in events:
             if isinstance(event, Begun):
@@ -106,7 +106,7 @@ async def _rendered(service: Service, work: Work) -> DebugInfo:
     return DebugInfo(rendered_template="")
 
 
-async def _parts(service: Service, work: Work) -> AsyncGenerator[Part | Done, None]:
+async def _parts(service: Service, work: EngineWork) -> AsyncGenerator[Part | Done, None]:
     """The pieces of an answer, then its end; pieces that say nothing yet are held back."""
     thinking, before = ThinkingParser() if work.thinks else None, work.begun
     tools = ToolParser(work.tag, work.tools) if work.tools else None
@@ -116,12 +116,12 @@ async def _parts(service: Service, work: Work) -> AsyncGenerator[Part | Done, No
                 thinking = ThinkingParser(event.thinking)
             elif isinstance(event, Token):
                 text, before = before + event.text, ""
-                split = thinking.add(text) if thinking else Split(content=text)
+                split = thinking.add(text) if thinking else ThinkingSplit(content=text)
                 part = _sorted(split, tools, event.scored)
                 if part != Part():
                     yield part
             elif isinstance(event, Done):
-                part = _sorted(thinking.rest() if thinking else Split(), tools, ())
+                part = _sorted(thinking.rest() if thinking else ThinkingSplit(), tools, ())
                 if tools and not part.calls:
                     part = Part(part.content + tools.rest(), part.thinking)
                 if part != Part():
@@ -129,14 +129,16 @@ async def _parts(service: Service, work: Work) -> AsyncGenerator[Part | Done, No
                 yield event
 
 
-def _sorted(split: Split, tools: ToolParser | None, scored: tuple[Scored, ...]) -> Part:
+def _sorted(split: ThinkingSplit, tools: ToolParser | None, scored: tuple[Scored, ...]) -> Part:
     if tools is None:
         return Part(split.content, split.thinking, (), scored)
     calls, content = tools.add(split.content)
     return Part(content, split.thinking, tuple(calls), scored)
 
 
-async def _generated(service: Service, name: str, work: Work, clock: _Clock) -> AsyncGenerator[GenerateAnswer, None]:
+async def _generated(
+    service: Service, name: str, work: EngineWork, clock: _Clock
+) -> AsyncGenerator[GenerateAnswer, None]:
     async with aclosing(_parts(service, work)) as parts:
         async for part in parts:
             if isinstance(part, Part):
@@ -155,7 +157,7 @@ async def _generated(service: Service, name: str, work: Work, clock: _Clock) -> 
                 )
 
 
-async def _chatted(service: Service, name: str, work: Work, clock: _Clock) -> AsyncGenerator[ChatAnswer, None]:
+async def _chatted(service: Service, name: str, work: EngineWork, clock: _Clock) -> AsyncGenerator[ChatAnswer, None]:
     calls: list[CallAnswer] = []  # Ollama gives them all with the last line
     async with aclosing(_parts(service, work)) as parts:
         async for part in parts:

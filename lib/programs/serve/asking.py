@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from programs.serve import options, refusals
+from programs.serve import refusals, request_options
 from programs.serve.catalogue import NAME, Catalogue, Entry
 from programs.serve.jobs import ChatMessage, Generate, Setting, ToolCall
 from programs.serve.ollama_api import ChatRequest, GenerateRequest, Message
-from programs.serve.prompts import as_llama_server, begun_in
 from programs.serve.runner import Pool, Refused
+from programs.serve.templates import as_llama_server, begun_in
 from programs.serve.toolcalls import described, tag_of
 from workbook.errors import ModelNotFound
 
@@ -26,7 +26,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Work:
+class EngineWork:
     """A checked request: what is run, where, and how its answer is read (thinking, calls of these tools)."""
 
     entry: Entry
@@ -56,7 +56,7 @@ def full_name(entry: Entry) -> str:
     return "/".join((*places[: 2 - min(entry.name.count("/"), 2)], entry.name))
 
 
-def generate_work(entry: Entry, asked: GenerateRequest, wanted: options.Wanted) -> Work:
+def generate_work(entry: Entry, asked: GenerateRequest, wanted: request_options.Wanted) -> EngineWork:
     """The work of /api/generate. Raises Refused."""
     if asked.raw and (asked.template or asked.system or asked.context):
         raise Refused(400, "raw mode does not support template, system, or context")
@@ -70,7 +70,7 @@ def generate_work(entry: Entry, asked: GenerateRequest, wanted: options.Wanted) 
     thinks = _thinks(entry, asked.model, asked.think)
     if "completion" not in entry.capabilities:
         raise Refused(400, f'"{asked.model}" does not support generate')
-    form = options.answer_format(asked.format)
+    form = request_options.answer_format(asked.format)
     _fits(asked.prompt, asked.system)
     system = (ChatMessage("system", asked.system),) if asked.system else ()
     job = Generate(
@@ -84,10 +84,10 @@ def generate_work(entry: Entry, asked: GenerateRequest, wanted: options.Wanted) 
         shift=asked.shift,
         with_context=not asked.raw,
     )
-    return Work(entry, job, wanted.setting, asked.keep_alive, thinks and not asked.raw and not form)
+    return EngineWork(entry, job, wanted.setting, asked.keep_alive, thinks and not asked.raw and not form)
 
 
-def chat_work(service: Service, entry: Entry, asked: ChatRequest, wanted: options.Wanted) -> Work:
+def chat_work(service: Service, entry: Entry, asked: ChatRequest, wanted: request_options.Wanted) -> EngineWork:
     """The work of /api/chat. Raises Refused."""
     if any(message.images for message in asked.messages):
         refusals.not_done("images in requests")
@@ -96,7 +96,7 @@ def chat_work(service: Service, entry: Entry, asked: ChatRequest, wanted: option
         raise Refused(400, f'"{asked.model}" does not support chat')
     if asked.tools and "tools" not in entry.capabilities:
         raise refusals.lacks(full_name(entry), "tools")
-    form = options.answer_format(asked.format)
+    form = request_options.answer_format(asked.format)
     if asked.tools and asked.logprobs:
         raise Refused(400, as_llama_server("logprobs is not supported with tools + stream"))
     if any(tool.type != "function" for tool in asked.tools):
@@ -118,7 +118,7 @@ def chat_work(service: Service, entry: Entry, asked: ChatRequest, wanted: option
     names = tuple(tool.function.name for tool in asked.tools)
     if any(len(name) > MAX_TOOL_NAME for name in names):
         raise Refused(400, f"tools: a name has at most {MAX_TOOL_NAME} characters here")
-    return Work(
+    return EngineWork(
         entry,
         job,
         wanted.setting,

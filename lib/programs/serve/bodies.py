@@ -37,7 +37,7 @@ class Body(BaseModel):
         return {key: value for key, value in (loose | exact).items() if value is not None}
 
 
-class Answer(BaseModel):
+class AnswerBody(BaseModel):
     """An answer's body. A field that is empty is left out, unless ``always`` names it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -48,7 +48,7 @@ class Answer(BaseModel):
         """The fields as JSON has them, in their order."""
         made: dict[str, Any] = {}
         for key, value in self.__dict__.items():
-            if isinstance(value, Answer) and value.inline:
+            if isinstance(value, AnswerBody) and value.inline:
                 made |= value.plain()
             elif value or key in self.always:
                 made[self.name_in_json(key)] = _plain(value)
@@ -63,7 +63,7 @@ class Answer(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def dumps(answer: Answer | Mapping[str, Any]) -> str:
+def dumps(answer: AnswerBody | Mapping[str, Any]) -> str:
     """One line of JSON as Go writes it: no spaces, and < > & escaped."""
     text = json.dumps(_plain(answer), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -71,7 +71,7 @@ def dumps(answer: Answer | Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Answer):
+    if isinstance(value, AnswerBody):
         return value.plain()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value] if value and not isinstance(value[0], float) else value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from programs.serve import prompts
+from programs.serve import templates
 from workbook.formats import FileInfo
 
 
@@ -52,7 +52,7 @@ def capabilities(info: FileInfo) -> tuple[str, ...]:
     """What the model can do, as Ollama reads it from the file and its template."""
     source = _template(info)
     found = []
-    if prompts.template_kind(source) == "jinja":
+    if templates.template_kind(source) == "jinja":
         if "tools" in source or "tool_call" in source:
             found.append("tools")
         if _thinks(source):
@@ -64,13 +64,13 @@ def capabilities(info: FileInfo) -> tuple[str, ...]:
 def template(info: FileInfo) -> str:
     """The template that answers for the file's own."""
     source = _template(info)
-    kind = prompts.template_kind(source)
-    return {"chatml": prompts.CHATML_TEMPLATE, "none": prompts.NO_TEMPLATE, "jinja": source}[kind]
+    kind = templates.template_kind(source)
+    return {"chatml": templates.CHATML_TEMPLATE, "none": templates.NO_TEMPLATE, "jinja": source}[kind]
 
 
 def stops(info: FileInfo) -> tuple[str, ...]:
     """The texts that end an answer unless a request names its own."""
-    return prompts.stops_of(_template(info))
+    return templates.stops_of(_template(info))
 
 
 def model_info(info: FileInfo) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ def _vector(model: Model, tokens: list[int]) -> NDArray[np.float32]:
     code = lib.llama_decode(model.context, lib.llama_batch_get_one(ids, len(tokens)))
     pointer = lib.llama_get_embeddings_seq(model.context, 0) if not code else None
     if not pointer:
-        raise EngineError(f"llama.cpp made no vector (code {code}): {native.last_error() or 'no reason given'}.")
+        raise EngineError(f"llama.cpp made no vector (code {code}): {native.last_error()}.")
     n = int(lib.llama_model_n_embd(lib.llama_get_model(model.context)))
     return np.ctypeslib.as_array(pointer, shape=(n,)).astype(np.float32, copy=True)
 

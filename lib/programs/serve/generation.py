@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from programs.serve import prompts
+from programs.serve import templates
 from programs.serve.grammars import grammar_for
 from programs.serve.jobs import Begun, Done, FinishReason, Generate, Scored, Token
-from programs.serve.sampling import Sampler, scored
+from programs.serve.sampling import TokenSampler, scored
 from workbook.engines import native
 from workbook.engines.llama import Model
 from workbook.engines.pieces import Pieces
@@ -17,7 +17,7 @@ MOST_REPEATS = 30
 _WINDOWS = 10  # an answer without a limit ends after so many windows
 
 
-class Session:
+class ModelSession:
     """One model and what its context holds. ``cancelled()`` is asked before every batch and every token.
 
     ``num_ctx`` is the window that prompts are cut to; the context may be a little larger (a multiple of 256).
@@ -35,9 +35,9 @@ class Session:
         """
         model = self.model
         grammar = grammar_for(job.format)
-        prompt = prompts.prompt_of(model, job, self.num_ctx)
+        prompt = templates.prompt_of(model, job, self.num_ctx)
         yield Begun(prompt.text, len(prompt.tokens), prompt.thinking)
-        with Sampler(model, job.sampling, prompt.tokens, grammar) as sampler:
+        with TokenSampler(model, job.sampling, prompt.tokens, grammar) as sampler:
             started = time.perf_counter_ns()
             n_cached = self._prefill(prompt.tokens)
             if n_cached is None:
@@ -46,7 +46,7 @@ class Session:
             yield from answer.tokens()
         if answer.reason is None:
             return
-        said = tuple(prompts.tokens_of(model, prompt.text + answer.text)) if job.with_context else ()
+        said = tuple(templates.tokens_of(model, prompt.text + answer.text)) if job.with_context else ()
         yield Done(
             answer.reason, len(prompt.tokens), n_cached, answer.n_gen, load_ns, answer.prompt_ns, answer.gen_ns, said
         )
@@ -95,7 +95,9 @@ class Session:
 class _Answer:
     """Token by token. ``reason`` None at the end: cancelled."""
 
-    def __init__(self, session: Session, sampler: Sampler, job: Generate, n_prompt: int, started: int) -> None:
+    def __init__(
+        self, session: ModelSession, sampler: TokenSampler, job: Generate, n_prompt: int, started: int
+    ) -> None:
         self._session, self._sampler, self._job, self._started = session, sampler, job, started
         keep, most = job.sampling.num_keep, _WINDOWS * session.num_ctx
         keep = n_prompt if keep < 0 else keep + session.model.adds_bos
@@ -103,7 +105,7 @@ class _Answer:
         wanted = job.sampling.num_predict
         self._most = min(wanted, most) if wanted > 0 else most  # 0 is not sent on by Ollama: it means no limit too
         template = session.model.metadata.get("tokenizer.chat_template", "")
-        stop = job.sampling.stop or prompts.stops_of(template)
+        stop = job.sampling.stop or templates.stops_of(template)
         # Thinking tags are left in the text: whoever asked tells them apart.
         self._pieces = Pieces(stop, tags=False)
         self._waiting: list[Scored] = []

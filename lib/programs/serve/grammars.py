@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from programs.serve.prompts import as_llama_server
 from programs.serve.schemas import to_grammar
+from programs.serve.templates import as_llama_server
 from workbook.errors import BadOption
 
 LARGEST_SCHEMA, LARGEST_GRAMMAR, MOST_REPEATED = 64 * 1024, 256 * 1024, 2000

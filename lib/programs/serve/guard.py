@@ -41,7 +41,7 @@ _PREFLIGHT = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bytes of a body, and of all together; seconds to read one, and for a client to take a piece of an answer."""
 
     body_bytes: int = 16 << 20
@@ -56,7 +56,7 @@ class Door:
 
     host: str = "127.0.0.1"
     key: str = ""
-    limits: Limits = Limits()
+    limits: RequestLimits = RequestLimits()
     origins: tuple[str, ...] = ()
 
 

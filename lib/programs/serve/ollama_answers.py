@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from programs.serve.bodies import Answer
+from programs.serve.bodies import AnswerBody
 
 
-class TokenLogprob(Answer):
+class TokenLogprob(AnswerBody):
     """A token and its logprob; ``bytes`` are those of the token's text."""
 
     token: str
@@ -24,7 +24,7 @@ class Logprob(TokenLogprob):
     top_logprobs: list[TokenLogprob] = Field(default_factory=list)
 
 
-class FunctionAnswer(Answer):
+class FunctionAnswer(AnswerBody):
     """The function of a call that the model makes."""
 
     index: int
@@ -33,14 +33,14 @@ class FunctionAnswer(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"index", "name", "arguments"})
 
 
-class CallAnswer(Answer):
+class CallAnswer(AnswerBody):
     """A call that the model makes."""
 
     id: str
     function: FunctionAnswer
 
 
-class MessageAnswer(Answer):
+class MessageAnswer(AnswerBody):
     """The model's message, or a piece of it."""
 
     role: str = "assistant"
@@ -50,7 +50,7 @@ class MessageAnswer(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"role", "content"})
 
 
-class Metrics(Answer):
+class Metrics(AnswerBody):
     """Durations in nanoseconds; prompt_eval_count counts the whole prompt, its duration only what was computed."""
 
     inline: ClassVar[bool] = True
@@ -62,14 +62,14 @@ class Metrics(Answer):
     eval_duration: int = 0
 
 
-class DebugInfo(Answer):
+class DebugInfo(AnswerBody):
     """The prompt that a request makes."""
 
     rendered_template: str
     always: ClassVar[frozenset[str]] = frozenset({"rendered_template"})
 
 
-class GenerateAnswer(Answer):
+class GenerateAnswer(AnswerBody):
     """An answer of /api/generate, or a line of it."""
 
     model: str
@@ -85,7 +85,7 @@ class GenerateAnswer(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"model", "created_at", "response", "done"})
 
 
-class ChatAnswer(Answer):
+class ChatAnswer(AnswerBody):
     """An answer of /api/chat, or a line of it."""
 
     model: str
@@ -99,7 +99,7 @@ class ChatAnswer(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"model", "created_at", "message", "done"})
 
 
-class EmbedAnswer(Answer):
+class EmbedAnswer(AnswerBody):
     """The answer of /api/embed: one vector of length 1 a text."""
 
     model: str
@@ -108,7 +108,7 @@ class EmbedAnswer(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"model", "embeddings"})
 
 
-class ListedModel(Answer):
+class ListedModel(AnswerBody):
     """A model in /api/tags."""
 
     name: str
@@ -120,7 +120,7 @@ class ListedModel(Answer):
     capabilities: list[str] = Field(default_factory=list)
 
 
-class LoadedModel(Answer):
+class LoadedModel(AnswerBody):
     """A model in /api/ps; sizes in bytes."""
 
     name: str
@@ -134,7 +134,7 @@ class LoadedModel(Answer):
     always: ClassVar[frozenset[str]] = frozenset({"size", "size_vram", "context_length"})
 
 
-class Progress(Answer):
+class Progress(AnswerBody):
     """A line of /api/pull."""
 
     status: str

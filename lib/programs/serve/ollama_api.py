@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, FailFast, Field, field_validator
 
-from programs.serve import options
+from programs.serve import request_options
 from programs.serve.bodies import Body
 
 MAX_MESSAGES, MAX_TEXTS, MAX_TOOLS, MAX_CONTEXT = 4_096, 2_048, 128, 1 << 20
@@ -14,8 +14,8 @@ MAX_MESSAGES, MAX_TEXTS, MAX_TOOLS, MAX_CONTEXT = 4_096, 2_048, 128, 1 << 20
 T = TypeVar("T")
 Many = Annotated[list[T], FailFast()]  # of a long list, one fault is enough
 
-KeepAlive = Annotated[Any, BeforeValidator(lambda value: options.keep_alive(value))]
-Think = Annotated[Any, BeforeValidator(lambda value: options.think(value))]
+KeepAlive = Annotated[Any, BeforeValidator(lambda value: request_options.keep_alive(value))]
+Think = Annotated[Any, BeforeValidator(lambda value: request_options.think(value))]
 
 
 class FunctionCall(Body):

@@ -12,9 +12,9 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from programs.serve import answering, options, refusals, vectors
+from programs.serve import answering, refusals, request_options, vectors
 from programs.serve.asking import Service, find
-from programs.serve.bodies import Answer, dumps, now, received, stamp
+from programs.serve.bodies import AnswerBody, dumps, now, received, stamp
 from programs.serve.cards import Tensor
 from programs.serve.catalogue import Entry
 from programs.serve.jobs import Embed
@@ -32,7 +32,7 @@ from programs.serve.streams import JSON, gathered_chat, gathered_generate, ndjso
 
 VERSION = "0.32.15"  # whose behaviour this follows
 READ_BYTES = 256 << 20
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=AnswerBody)
 
 
 class OllamaRoutes:
@@ -70,7 +70,7 @@ class OllamaRoutes:
         if not asked.model.strip():
             raise Refused(400, "model is required")
         entry = await asyncio.to_thread(find, self._service, asked.model, pulling=True)
-        wanted = options.read(asked.options)
+        wanted = request_options.read(asked.options)
         if not asked.prompt:
             await answering.load(self._service, entry, wanted.setting, asked.keep_alive)
             return _json({"embedding": []})
@@ -140,7 +140,7 @@ class OllamaRoutes:
         lines = [line async for line in self._pulled(name, entry)]
         return whole(lines[-1])
 
-    async def _pulled(self, name: str, entry: Entry | None) -> AsyncGenerator[Answer, None]:
+    async def _pulled(self, name: str, entry: Entry | None) -> AsyncGenerator[AnswerBody, None]:
         yield Progress(status="pulling manifest")
         if entry is None:
             raise refusals.not_to_be_had(name)
@@ -161,7 +161,7 @@ async def _answered(
     gathered: Callable[[AsyncGenerator[A, None], str, str], Awaitable[A]],
 ) -> Response:
     """What was made: one answer, or pieces, as a stream or as one."""
-    if isinstance(made, Answer):
+    if isinstance(made, AnswerBody):
         return whole(made)
     if asked.stream:
         return await streamed(made, ndjson())

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from programs.serve import answering, refusals, vectors
 from programs.serve.asking import Service
-from programs.serve.bodies import Answer, dumps, now, received
+from programs.serve.bodies import AnswerBody, dumps, now, received
 from programs.serve.ollama_answers import ChatAnswer, GenerateAnswer
 from programs.serve.ollama_api import EmbedRequest
 from programs.serve.ollama_routes import shown_entry
@@ -47,7 +47,7 @@ class OpenAIRoutes:
             translated = as_chat(asked)
         made = await answering.chat(self._service, translated)
         name = f"chatcmpl-{secrets.randbelow(999)}"
-        if isinstance(made, Answer):
+        if isinstance(made, AnswerBody):
             return _json(_chat_completion(name, made))
         if asked.stream:
             chunks = _ChatChunks(name, asked.stream_options.include_usage)
@@ -62,7 +62,7 @@ class OpenAIRoutes:
             translated = as_generate(asked)
         made = await answering.generate(self._service, translated)
         name = f"cmpl-{secrets.randbelow(999)}"
-        if isinstance(made, Answer):
+        if isinstance(made, AnswerBody):
             return _json(_completion(name, made))
         if asked.stream:
             usage = asked.stream_options.include_usage

@@ -20,7 +20,7 @@ _NO_SEED = 0xFFFFFFFF
 _ENTRY = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
 
 
-class Sampler:
+class TokenSampler:
     """Draws the tokens of one answer. The penalties see the prompt, the grammar does not.
 
     A token that the grammar refuses is drawn again among those it allows: so a seed gives what Ollama's gives,
@@ -83,7 +83,7 @@ class Sampler:
                 self._lib.llama_sampler_free(getattr(self, name))
             setattr(self, name, None)
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> TokenSampler:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from programs.serve import options
+from programs.serve import request_options
 from programs.serve.app import create_app
 from programs.serve.asking import Service
 from programs.serve.catalogue import Catalogue
@@ -30,7 +30,7 @@ _HEADERS_S, _KEEP_S, _END_S = 30, 75, 1
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """What the command was asked for. ``port`` None: the usual one, or another that is free."""
 
     host: str = LOOPBACK
@@ -40,7 +40,7 @@ class Settings:
     with_parent: bool = False
 
 
-def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
+def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> None:
     """Answer until Ctrl-C, or, ``with_parent``, until the standard input closes.
 
     Raises BadOption (a host, port, key or --model that cannot be), DamagedModel for a file that is no whole GGUF.
@@ -65,7 +65,7 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
             asyncio.run(server.serve([listener]))
 
 
-def start_lines(settings: Settings, port: int, fresh_key: str, keyed: bool, models: int) -> Iterable[str]:
+def start_lines(settings: ServerSettings, port: int, fresh_key: str, keyed: bool, models: int) -> Iterable[str]:
     """What is said at the start; a key that was made is said here, once, and nowhere else."""
     where = url({"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host), port)
     yield f"{where}  workbook serve: a stand-in for Ollama, for learning, with {models} models. The real one: {WHERE}"
@@ -114,7 +114,7 @@ def _keep_alive_s() -> float:
     """How long a model stays where a request does not say: OLLAMA_KEEP_ALIVE, as Ollama reads it."""
     given = os.environ.get("OLLAMA_KEEP_ALIVE", "")
     with contextlib.suppress(ValueError):
-        asked = options.keep_alive(int(given) if given.lstrip("-").isdigit() else given or None)
+        asked = request_options.keep_alive(int(given) if given.lstrip("-").isdigit() else given or None)
         return KEEP_ALIVE_S if asked is None else asked
     return KEEP_ALIVE_S
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from programs.serve import refusals
-from programs.serve.bodies import Answer, dumps
+from programs.serve.bodies import AnswerBody, dumps
 from programs.serve.ollama_answers import CallAnswer, ChatAnswer, GenerateAnswer, Logprob
 from programs.serve.runner import Refused
 
@@ -75,7 +75,7 @@ async def streamed(pieces: AsyncGenerator[A, None], style: Style[A]) -> Streamed
     return Streamed(first, pieces, style)
 
 
-def whole(answer: Answer, status: int = 200, media_type: str = JSON, end: str = "") -> Response:
+def whole(answer: AnswerBody, status: int = 200, media_type: str = JSON, end: str = "") -> Response:
     """One answer as one JSON object."""
     return Response(dumps(answer) + end, status, media_type=media_type)
 

@@ -9,7 +9,7 @@ OPENING, CLOSING = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
-class Split:
+class ThinkingSplit:
     """What a piece added to the thinking and to the answer."""
 
     thinking: str = ""
@@ -23,7 +23,7 @@ class ThinkingParser:
         self._held = ""
         self._state: Literal["before", "opened", "thinking", "closed", "answer"] = "opened" if inside else "before"
 
-    def add(self, piece: str) -> Split:
+    def add(self, piece: str) -> ThinkingSplit:
         """What is now certain."""
         self._held += piece
         thinking = content = ""
@@ -32,42 +32,42 @@ class ThinkingParser:
             before = (self._state, self._held)
             step = self._step()
             thinking, content = thinking + step.thinking, content + step.content
-        return Split(thinking, content)
+        return ThinkingSplit(thinking, content)
 
-    def rest(self) -> Split:
+    def rest(self) -> ThinkingSplit:
         """What was held back when the answer ended: a tag that never was one."""
         held, self._held = self._held, ""
-        return Split(thinking=held) if self._state == "thinking" else Split(content=held)
+        return ThinkingSplit(thinking=held) if self._state == "thinking" else ThinkingSplit(content=held)
 
-    def _step(self) -> Split:
+    def _step(self) -> ThinkingSplit:
         if self._state == "before":
             return self._look_for_opening()
         if self._state in ("opened", "closed"):  # the space after a tag belongs to neither
             self._held = self._held.lstrip()
             if self._held:
                 self._state = "thinking" if self._state == "opened" else "answer"
-            return Split()
+            return ThinkingSplit()
         if self._state == "thinking":
             return self._think()
         content, self._held = self._held, ""
-        return Split(content=content)
+        return ThinkingSplit(content=content)
 
-    def _look_for_opening(self) -> Split:
+    def _look_for_opening(self) -> ThinkingSplit:
         seen = self._held.lstrip()
         if seen.startswith(OPENING):
             self._state, self._held = "opened", seen[len(OPENING) :]
         elif not OPENING.startswith(seen):
             self._state = "answer"
-        return Split()
+        return ThinkingSplit()
 
-    def _think(self) -> Split:
+    def _think(self) -> ThinkingSplit:
         thought, tag, after = self._held.partition(CLOSING)
         if tag:
             self._state, self._held = "closed", after
-            return Split(thinking=thought)
+            return ThinkingSplit(thinking=thought)
         held = overlap(thought, CLOSING)
         self._held = thought[len(thought) - held :]
-        return Split(thinking=thought[: len(thought) - held])
+        return ThinkingSplit(thinking=thought[: len(thought) - held])
 
 
 def overlap(text: str, tag: str) -> int:

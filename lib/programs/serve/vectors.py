@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import aclosing
 
-from programs.serve import answering, options, refusals
+from programs.serve import answering, refusals, request_options
 from programs.serve.asking import MAX_PROMPT_CHARS, Service, find
 from programs.serve.catalogue import Entry
 from programs.serve.jobs import Embed, Vectors
@@ -26,7 +26,7 @@ async def embedded(service: Service, asked: EmbedRequest) -> EmbedAnswer:
     if len(texts) > MAX_TEXTS or sum(map(len, texts)) > MAX_PROMPT_CHARS:
         raise Refused(400, f"input: at most {MAX_TEXTS} texts of {MAX_PROMPT_CHARS} characters together here")
     entry = await asyncio.to_thread(find, service, asked.model, pulling=True)
-    wanted = options.read(asked.options)
+    wanted = request_options.read(asked.options)
     if not texts:
         await answering.load(service, entry, wanted.setting, asked.keep_alive)
         return EmbedAnswer(model=asked.model, embeddings=())
@@ -45,7 +45,7 @@ async def embedded(service: Service, asked: EmbedRequest) -> EmbedAnswer:
 
 
 async def computed(
-    service: Service, entry: Entry, job: Embed, wanted: options.Wanted, keep_alive_s: float | None
+    service: Service, entry: Entry, job: Embed, wanted: request_options.Wanted, keep_alive_s: float | None
 ) -> Vectors:
     """The vectors of a job. Raises Refused, 501 where the model makes none."""
     if "embedding" not in entry.capabilities:

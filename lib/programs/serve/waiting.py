@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from programs.serve import prompts
+from programs.serve import templates
 from programs.serve.catalogue import Entry
 from programs.serve.child import Child, Died
 from programs.serve.jobs import Embed, Event, Failed, Job, Load, Ready, Setting, Token, Vectors
@@ -240,4 +240,4 @@ async def _joined(events: AsyncGenerator[Event, None], job: Job) -> AsyncGenerat
 def _wanted(entry: Entry, setting: Setting | None) -> Setting:
     setting = setting or Setting()  # as Ollama: a window lasts no longer than the requests that name it
     encodes = "embedding" in entry.capabilities
-    return replace(setting, num_ctx=prompts.window(setting.num_ctx, entry.details.context_length, encodes))
+    return replace(setting, num_ctx=templates.window(setting.num_ctx, entry.details.context_length, encodes))

@@ -90,9 +90,7 @@ def _sphinx(source: Path, folders: Folders) -> None:
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "--no-color"]
     command += ["-E", "-d", str(folders.build / "doctrees"), str(source), str(folders.html)]
     env = os.environ | {"PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=env, check=False
-    )
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=env, check=False)
     if done.returncode:
         says = [line.replace(str(source) + os.sep, "") for line in done.stderr.splitlines() if line.strip()]
         raise SiteFailed("The site was not built cleanly: " + " | ".join(says[:12] or ["Sphinx ended without a word"]))

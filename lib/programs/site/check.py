@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from PIL import Image
 
-from programs.site import Say, cost, normalize
+from programs.site import cost, normalize
 from workbook import leaks
 from workbook.errors import BadPage
 from workbook.pages import Page
@@ -18,7 +18,7 @@ WIDEST_PX = 1600
 LARGEST_BYTES = 300_000
 
 
-def check(pages: Sequence[Page], say: Say = print) -> None:
+def check(pages: Sequence[Page], say: Callable[[str], None] = print) -> None:
     """Execute nothing: say what is wrong with each stored page. Raises BadPage if anything is."""
     wrong = []
     for page in pages:

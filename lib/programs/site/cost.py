@@ -16,11 +16,8 @@ from workbook import hardware, models, pages
 from workbook.engines import Info
 from workbook.pages import Measured, Page
 
-RUN_ALL_S = 60
-"""Seconds that Run All may take on two cores and 8 GB."""
-
-PACKAGES = ("anywidget", "llama-cpp-python", "matplotlib", "numpy", "ollama")
-"""The packages whose versions can change what a page shows or costs."""
+RUN_ALL_S = 60  # that Run All may take on two cores and 8 GB
+PACKAGES = ("anywidget", "llama-cpp-python", "matplotlib", "numpy", "ollama")  # that change what a page shows or costs
 
 
 def embedded() -> Info:

@@ -23,12 +23,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Type
 
+from workbook import paths
 from workbook.errors import PageStopped
 from workbook.leaks import KEY_NAMES
 
-OLLAMA_MODEL = "smollm2:135m"
-"""Ollama's name for the packaged model, which pages about Ollama are stored with."""
-
+OLLAMA_MODEL = "smollm2:135m"  # Ollama's name for the packaged model
 CELL_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
 LOOK_AGAIN_MS = 500
@@ -46,8 +45,8 @@ SHOWN_ALIKE = {
 OF_THIS_USER = ("PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "FORCE_COLOR", "NO_COLOR")
 """Settings that change what a page prints, or (PYTHONOPTIMIZE) that take its asserts away."""
 
+# IPython's setting for figures: without the name of matplotlib's version, or each version would store another file.
 FIGURES = 'c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Software": None}}\n'
-"""IPython's setting for figures: matplotlib's version is left out of the file, or each version would store another."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,7 @@ class Channel(AsyncZMQSocketChannel):
     something is sent on it meanwhile (an Output widget does); it would then wait to the end of the time limit.
     """
 
-    async def get_msg(  # type: ignore[override]
-        self, timeout: float | None = None
-    ) -> dict[str, Any]:
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override]
         """The next message. Raises queue.Empty after ``timeout`` seconds (None: never)."""
         end = None if timeout is None else time.monotonic() + timeout
         while not await self.socket.poll(LOOK_AGAIN_MS):
@@ -138,12 +135,11 @@ async def _run(notebook: Any, folder: Path, env: Mapping[str, str], limit_s: flo
         iopub_timeout=START_TIMEOUT_S,
         raise_on_iopub_timeout=True,  # else a lost output is only logged
         coalesce_streams=True,
-        record_timing=False,
     )
     quiet = subprocess.DEVNULL
     seen: list[int] = []
     try:
-        await client.async_start_new_kernel(env=dict(env), cwd=str(folder), stdout=quiet, stderr=quiet)
+        await client.async_start_new_kernel(env=paths.environment(env), cwd=str(folder), stdout=quiet, stderr=quiet)
         await client.async_start_new_kernel_client()
         watch = asyncio.create_task(_watch(manager.provisioner.pid, seen))  # type: ignore[union-attr]
         try:

@@ -16,10 +16,8 @@ from workbook import paths
 
 FIRST = "/lab/tree/notebooks/00_start_here.ipynb"
 
-# A workshop may have no network: nobody is asked whether to fetch news and updates (its labconfig/page_config.json),
-# and the panel of extensions lists what is installed instead of asking an index.
-SETTINGS = Path(__file__).parent / "jupyter"
-OFFLINE = "--LabApp.extension_manager=readonly"
+SETTINGS = Path(__file__).parent / "jupyter"  # labconfig/page_config.json: nobody is asked whether to fetch news
+OFFLINE = "--LabApp.extension_manager=readonly"  # its panel lists what is installed, and asks no index
 
 
 def command(browser: bool, port: int | None = None) -> list[str]:

@@ -31,12 +31,7 @@ def _ran(cost: Measured) -> str:
     versions = ", ".join(f"{CLIENTS.get(name, name)} {version}" for name, version in cost.versions)
     ran = f"<strong>{cost.seconds:g} s</strong> with <strong>{cost.ram_gb:g} GB</strong> of RAM at most"
     made_on = html.escape(f"{model}; {cost.machine}; Python {cost.python}, {versions}")
-    return f"Its cells ran in {ran}, on {day(cost)}: {made_on}."
-
-
-def day(cost: Measured) -> str:
-    """The day of the execution, in words that stay on one line."""
-    return f"{cost.on.day}\N{NO-BREAK SPACE}{cost.on:%B}\N{NO-BREAK SPACE}{cost.on:%Y}"
+    return f"Its cells ran in {ran}, on {_day(cost)}: {made_on}."
 
 
 def listing(every: Sequence[Page], costs: Mapping[str, Measured | None]) -> str:
@@ -57,6 +52,10 @@ def listing(every: Sequence[Page], costs: Mapping[str, Measured | None]) -> str:
 def _entry(page: Page, cost: Measured | None) -> str:
     facts = [f"{page.minutes:g} minutes", f"{ram(page)} of RAM", f"download: {download(page)}", page.level]
     if cost:
-        facts.append(f"ran in {cost.seconds:g} s with {cost.ram_gb:g} GB, {day(cost)}")
+        facts.append(f"ran in {cost.seconds:g} s with {cost.ram_gb:g} GB, {_day(cost)}")
     about = first_sentence(page.aim)
     return f"[{page.number} {page.title}](notebooks/{page.link})\n: {about}\n: {' · '.join(facts)}"
+
+
+def _day(cost: Measured) -> str:
+    return f"{cost.on.day} {cost.on:%B %Y}".replace(" ", "\N{NO-BREAK SPACE}")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from programs.site import Say, cost, normalize
+from programs.site import cost, normalize
 from programs.site.check import refusals
 from programs.site.execute import OLLAMA_MODEL, execute, reproducible
 from workbook import formats, models, paths
 from workbook.alone import alone, busy
 from workbook.engines import Info
-from workbook.errors import BadPage, ModelNotFound, NoModel, WorkbookError
+from workbook.errors import BadPage, WorkbookError
 from workbook.pages import Page
 
 
-def refresh(pages: Sequence[Page], say: Say = print) -> None:
+def refresh(pages: Sequence[Page], say: Callable[[str], None] = print) -> None:
     """Execute ``pages`` one after the other, each on its own engine, and store them; say what each took.
 
     A page that stops, whose engine is missing, or whose outputs must not be stored, is left as it was; the others
@@ -77,11 +77,8 @@ def engine_for(page: Page) -> Info:
 
     packaged = models.packaged()
     make = f"Make it: echo FROM {paths.shown(packaged)} > Modelfile; ollama create {OLLAMA_MODEL} -f Modelfile"
-    try:
-        with Ollama(OLLAMA_MODEL) as server:
-            info = server.info()
-    except (NoModel, ModelNotFound) as error:
-        raise type(error)(f"Ollama has no {OLLAMA_MODEL}. {make}") from None
+    with Ollama(OLLAMA_MODEL) as server:
+        info = server.info()
     if info.quant != formats.inspect_gguf(packaged).quant:
         raise BadPage(f"Ollama's {OLLAMA_MODEL} is another one ({info.quant}), not the packaged one. {make}")
     return info

@@ -6,26 +6,22 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from programs.site import Say, cost, normalize
 from programs.site import build as site
+from programs.site import cost, normalize
 from programs.site.execute import SHOWN_ALIKE, execute
 from workbook import models, paths
 from workbook.engines import Info, connect
 from workbook.errors import LlamaCppMissing, ModelNotFound, PageStopped
 from workbook.pages import Page
 
+Say = Callable[[str], None]
 CELL_TIMEOUT_S = 900  # a slow laptop records for minutes in one cell
 
 
-def run(
-    pages: Sequence[Page],
-    folders: site.Folders | None = None,
-    say: Say = print,
-    engine: Info | None = None,
-) -> None:
+def run(pages: Sequence[Page], folders: site.Folders | None, say: Say, engine: Info | None) -> None:
     """Execute ``pages`` in order on ``engine`` (what ``engine_line`` found), then build the site from them.
 
     Executed pages go to ``build/executed``, with what they cost; the pages' own records to ``paths.results()``;
@@ -75,7 +71,7 @@ def _one(page: Page, path: Path, engine: Info, machine: str) -> tuple[str, str, 
     return how, said, over
 
 
-def engine_line(say: Say = print) -> Info | None:
+def engine_line(say: Say) -> Info | None:
     """Say which engine the pages will get. A light set-up without a server has none: the pages say so themselves."""
     try:
         with connect(quiet=True) as engine:

@@ -112,7 +112,7 @@ class Model:
         params.n_gpu_layers = 2**31 - 1 if self.n_gpu_layers < 0 else self.n_gpu_layers
         self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
         if not self._model:
-            why = native.last_error() or "no reason given"
+            why = native.last_error()
             raise DamagedModel(f"llama.cpp cannot load {self.path.name}: {why}. Install or download the file again.")
         # A cell that is run again drops its model without closing it.
         self._end = weakref.finalize(self, native.free, lib, handles := [self._model])
@@ -125,7 +125,7 @@ class Model:
         if self.context:
             handles.append(self.context)
         else:
-            why = native.last_error() or "no reason given"
+            why = native.last_error()
             self.close()
             raise OutOfMemory(f"no room for a context of {self.n_ctx} tokens ({why}). Give a smaller n_ctx.")
 
@@ -203,7 +203,7 @@ class Model:
             native.begin()
             code = self._lib.llama_decode(self.context, batch)
             if code:
-                raise EngineError(f"llama_decode failed with code {code}: {native.last_error() or 'no reason given'}.")
+                raise EngineError(f"llama_decode failed with code {code}: {native.last_error()}.")
             self.n_past += len(part)
         self._lib.llama_synchronize(self.context)
 

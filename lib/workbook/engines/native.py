@@ -68,14 +68,14 @@ def begin() -> None:
 
 
 def last_error() -> str:
-    """The first error that llama.cpp logged since ``begin()``, shortened; "" if it logged none."""
+    """The first error that llama.cpp logged since ``begin()``, shortened."""
     errors: list[str] = []
     for level, text in reversed(_LINES):
         if level == _MARK:
             break
         if level == _ERROR:
             errors.append(text)
-    return errors[-1].split(": ", 1)[-1].strip()[:160] if errors else ""
+    return errors[-1].split(": ", 1)[-1].strip()[:160] if errors else "no reason given"
 
 
 @cache

@@ -79,9 +79,7 @@ def requantize(source: Path, target: Path, name: str, n_threads: int | None = No
     native.begin()
     if lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
         target.unlink(missing_ok=True)
-        raise DamagedModel(
-            f"llama.cpp cannot write {source.name} as {name}: {native.last_error() or 'no reason given'}."
-        )
+        raise DamagedModel(f"llama.cpp cannot write {source.name} as {name}: {native.last_error()}.")
     log = native.log().rpartition("loaded meta data with")[2]  # what llama.cpp said since it last opened a file
     return Requantized(target, target.stat().st_size, n_weights(target), fallbacks(log))
 
@@ -153,7 +151,7 @@ def all_logits(model: llama.Model, tokens: Sequence[int], n_at_once: int = 128) 
                 batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
             native.begin()
             if lib.llama_decode(context, batch):
-                raise EngineError(f"llama_decode failed: {native.last_error() or 'no reason given'}.")
+                raise EngineError(f"llama_decode failed: {native.last_error()}.")
             lib.llama_synchronize(context)
             pointer = lib.llama_get_logits(context)
             out[start : start + len(part)] = np.ctypeslib.as_array(pointer, shape=(len(part), model.n_vocab))

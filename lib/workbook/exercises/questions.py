@@ -167,7 +167,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).strip(" .!?\"'`«»“”").casefold()
 
 
-class FunctionCall(BaseModel):
+class ExampleCall(BaseModel):
     """One call of the reader's function: the result it must give, and the hint when it does not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -181,7 +181,7 @@ class FunctionExercise(_Measured):
 
     kind: Literal["function"]
     name: str
-    cases: list[FunctionCall] = Field(min_length=1)
+    cases: list[ExampleCall] = Field(min_length=1)
     arrays: bool = False
     feedback: tuple[()] = ()
 
@@ -208,7 +208,7 @@ class OutOfTime(BaseException):
 
 
 def _call(function: Callable[..., Any], args: list[Any]) -> Any:
-    """FunctionCall the reader's function; an endless Python loop ends after CALL_SECONDS."""
+    """ExampleCall the reader's function; an endless Python loop ends after CALL_SECONDS."""
     end = time.monotonic() + CALL_SECONDS
 
     def tracer(frame: FrameType, event: str, arg: Any) -> Any:

@@ -32,9 +32,16 @@ FORBID = (
 """Settings, the value that forbids a user namespaces of their own, the one that allows them."""
 
 
+@functools.lru_cache(maxsize=1)
 def tier() -> Tier:
     """Whether bubblewrap works here, tried with the very command that a run takes."""
-    why = _why_not()
+    why = "" if sys.platform == "linux" else "for Linux only"
+    if not why and not shutil.which("bwrap"):
+        why = "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
+    if not why:
+        with walls(interpreter(), Limits()) as made:
+            wrong = tried(made, "print('in')")[1]
+        why = f"bwrap does not work here ({wrong}){forbidden()}" if wrong else ""
     return Tier(NAME, not why, why, ALL if counted() else ALL - {FORKS})
 
 
@@ -46,17 +53,6 @@ def counted() -> bool:
 
 def _root() -> bool:
     return sys.platform == "linux" and os.geteuid() == 0
-
-
-@functools.lru_cache(maxsize=1)
-def _why_not() -> str:
-    if sys.platform != "linux":
-        return "for Linux only"
-    if not shutil.which("bwrap"):
-        return "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
-    with walls(interpreter(), Limits()) as made:
-        wrong = tried(made, "print('in')")[1]
-    return f"bwrap does not work here ({wrong}){forbidden()}" if wrong else ""
 
 
 def forbidden(settings: Path = Path("/proc/sys")) -> str:

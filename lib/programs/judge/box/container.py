@@ -33,9 +33,16 @@ print("in", *(open(path).read() for path in glob("/sys/fs/cgroup/**/pids.max", r
 """
 
 
+@functools.lru_cache(maxsize=1)
 def tier() -> Tier:
     """Whether an engine starts a container here, tried with the very command that a run takes."""
-    said, why = _first()
+    engine = _engine()
+    if engine is None:
+        return Tier(NAME, False, "neither podman nor Docker is installed (Debian, Ubuntu: the package podman)", ALL)
+    with walls(interpreter(), Limits()) as made:
+        said, wrong = tried(made, PROBE)
+    cure = f"; {engine} pull {_image()} fetches the image" if "image" in wrong else ""
+    why = f"{engine} does not work here ({wrong}){cure}" if wrong else ""
     # The kernel's own word that it counts: not for a user's containers below version 2 of control groups.
     counted = _in_user_namespace() or said.split()[-1:] == [str(Limits().processes + 1)]
     return Tier(NAME, not why, why, ALL if counted else ALL - {FORKS})
@@ -43,17 +50,6 @@ def tier() -> Tier:
 
 def _in_user_namespace() -> bool:
     return _own_root() and os.geteuid() != 0 and bubblewrap.counted()
-
-
-@functools.lru_cache(maxsize=1)
-def _first() -> tuple[str, str]:
-    """What a first program says, and why there is none."""
-    if _engine() is None:
-        return "", "neither podman nor Docker is installed (Debian, Ubuntu, Fedora: the package podman)"
-    with walls(interpreter(), Limits()) as made:
-        said, wrong = tried(made, PROBE)
-    cure = f"; {_engine()} pull {_image()} fetches the image" if "image" in wrong else ""
-    return said, f"{_engine()} does not work here ({wrong}){cure}" if wrong else ""
 
 
 def _engine() -> str | None:

@@ -142,7 +142,7 @@ def fitting(
 
 
 @dataclass(frozen=True)
-class Prompt:
+class RenderedPrompt:
     """A prompt as text and as the tokens the model reads, cut to its window."""
 
     text: str
@@ -150,7 +150,7 @@ class Prompt:
     thinking: bool
 
 
-def prompt_of(model: Model, job: Generate, num_ctx: int) -> Prompt:
+def prompt_of(model: Model, job: Generate, num_ctx: int) -> RenderedPrompt:
     """What the model reads for this job in a window of ``num_ctx``.
 
     Raises ContextOverflow (a 400) where it is not to be cut, BadOption where the template refuses the messages.
@@ -177,7 +177,7 @@ def prompt_of(model: Model, job: Generate, num_ctx: int) -> Prompt:
         )
     elif len(tokens) >= model.n_ctx:
         raise ContextOverflow(_exceeds(len(tokens), model.n_ctx))
-    return Prompt(text, tuple(tokens), text.rstrip().endswith("<think>"))
+    return RenderedPrompt(text, tuple(tokens), text.rstrip().endswith("<think>"))
 
 
 def tokens_of(model: Model, text: str) -> list[int]:
