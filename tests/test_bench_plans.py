@@ -453,9 +453,11 @@ def test_what_is_said_before_and_meanwhile(here: Here) -> None:
 
 def test_the_engine_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBOOK_ENGINE", "embedded")
-    assert session.engine_name(None) == "embedded"
-    assert session.engine_name("OLLAMA") == "ollama"
+    assert session.engine_name(None, True) == "embedded"
+    assert session.engine_name("OLLAMA", True) == "ollama"
     monkeypatch.delenv("WORKBOOK_ENGINE")
+    monkeypatch.setattr(session, "connect", lambda quiet: Scripted())
+    assert session.engine_name(None, False) == "openai", "what connect() takes"
     for answers, name in ((True, "ollama"), (False, "embedded")):
         monkeypatch.setattr(session.ollama_engine, "answers", lambda _, given=answers: given)
-        assert session.engine_name(None) == name
+        assert session.engine_name(None, True) == name

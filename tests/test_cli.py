@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from programs import cli
+from programs.bench import session
 from programs.site import build as site
 from programs.site import check, refresh, run
 from workbook import models, pages, paths
@@ -75,6 +76,32 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
     assert isinstance(call("site").exception, ZeroDivisionError)
 
 
+def test_bench_passes_its_options_on(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
+    words = [
+        "--engine",
+        "ollama",
+        "--model",
+        "phi3",
+        "--repetitions",
+        "7",
+        "--prompt-tokens",
+        "16",
+        "--gen-tokens",
+        "8",
+        "--host",
+        "box",
+        "--pull",
+    ]
+    assert call("bench", *words, "--results", str(tmp_path)).exit_code == 0
+    plan, *rest = seen
+    assert (plan.models[0].name, plan.repetitions) == ("phi3", 7)
+    assert [prompt.id for prompt in plan.prompts] == ["pp16", "tg8", "chat-story"]
+    assert rest[:-1] == ["ollama", "box", tmp_path, False, True, False, True], "without a plan it always begins anew"
+    assert call("bench", "--repetitions", "0").exit_code == 2
+
+
 def test_models_are_listed(monkeypatch, tmp_path):
     found = [
         LocalModel("small", tmp_path, "packaged", 98_362_432, "llama", "Q4_1", 1),
@@ -93,8 +120,8 @@ def test_run_and_refresh_take_the_pages_that_are_named(monkeypatch):
     monkeypatch.setattr(run, "engine_line", lambda say: "what answers")
     for module, name in ((run, "run"), (refresh, "refresh"), (check, "check")):
 
-        def note(wanted, *_, name=name, **options):
-            seen.append([name, *(page.number for page in wanted), *filter(None, [options.get("engine")])])
+        def note(wanted, *rest, name=name):
+            seen.append([name, *(page.number for page in wanted), *rest[2:]])
 
         monkeypatch.setattr(module, name, note)
     every = [page.number for page in pages.pages()]

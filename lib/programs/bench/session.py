@@ -62,7 +62,7 @@ def record(
 
     Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
     """
-    name = engine_name(engine or plan.engine)
+    name = engine_name(engine or plan.engine, named=any(model.name != ANY for model in plan.models))
     alias, folder = host_alias(host), results or paths.results()
     with alone(paths.cache() / "bench.lock", "benchmark"):
         session = Session(plan, name, Recorder(folder, alias, plan.hash(name), new, consent))
@@ -73,10 +73,12 @@ def record(
             session.run(say)
 
 
-def engine_name(asked: str | None) -> str:
-    """The engine that is asked for, or that WORKBOOK_ENGINE names, or an Ollama that answers, or the embedded one."""
-    named = (asked or os.environ.get("WORKBOOK_ENGINE") or "").lower()
-    return named or ("ollama" if ollama_engine.answers(_PROBE_S) else "embedded")
+def engine_name(asked: str | None, named: bool) -> str:
+    """The engine that is asked for, or that WORKBOOK_ENGINE names, or what answers; an Ollama can pull ``named`` models."""
+    found = (asked or os.environ.get("WORKBOOK_ENGINE") or "").lower()
+    if not found and named:
+        return "ollama" if ollama_engine.answers(_PROBE_S) else "embedded"
+    return found or connect(quiet=True).name
 
 
 def connected(engine: str, model: str) -> Engine:
