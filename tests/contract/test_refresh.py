@@ -4,7 +4,7 @@ import nbformat
 from page_samples import page_of, sample
 from servers import NAME
 
-from programs.site import normalize, refresh
+from programs.site import check, normalize, refresh
 from workbook import pages
 
 ASK = "from workbook.engines import connect\n\nengine = connect()\nanswer = engine.chat('Name three colours.', temperature=0, num_predict=12)\nprint(answer.text)"
@@ -42,4 +42,4 @@ def test_a_page_about_ollama_is_refreshed_on_it_twice_alike(at_ollama, tmp_path,
     measured = pages.read(page.path, tmp_path / "notebooks").measured
     assert (measured.engine, measured.model) == ("ollama", NAME)
     assert dict(measured.versions)["ollama server"][0].isdigit()
-    assert refresh.check_page(page.path.read_bytes(), page.link) == []
+    assert check.check_page(page.path.read_bytes(), page.link) == []
