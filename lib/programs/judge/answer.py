@@ -1,14 +1,11 @@
 """What an answer holds: the program in it, or its words without thinking and Markdown.
 
-Thinking is taken out first (``<think>…</think>``; one that never ends takes the rest with it). For a program then:
-
 1. Fenced blocks (``` or ~~~, any indentation, with or without a language). Those of another language are left out.
    A fence that opens while another is open closes it. A block that never closes was cut.
 2. Of several blocks: the largest that parses. It is joined with the others, in their order, where it reads a name
    that only they bind, or where it runs nothing and a later one calls what it defines. Where none parses alone, all
    of them together, if that parses; else the largest as it is.
-3. Without a fence: the whole answer where it parses and does something, else its first stretch of lines that begins
-   like a program and parses, with prose before and after it.
+3. Without a fence: the first stretch of lines that begins like a program and parses.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ Shape = Literal["one block", "several blocks", "no fence", "none", "truncated"]
 LONGEST = 400_000  # characters of an answer that are read: ten times the longest program a model writes
 _BUDGET = 1_000_000  # characters that are parsed in search of code without fences
 _PYTHON = {"", "python", "python3", "py", "py3", "python2", "pygame", "turtle", "ipython", "code"}
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+_FENCE = re.compile(r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$")
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
 _THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
@@ -103,20 +100,19 @@ def parsed(code: str) -> ast.Module:
 
 
 def _blocks(text: str) -> list[_Block]:
-    """The fenced blocks in their order, each without the indentation of its fence."""
-    found, mark, indent = list[_Block](), "", ""
+    """The fenced blocks in their order."""
+    found, mark = list[_Block](), ""
     for line in text.split("\n"):
         fence = _FENCE.match(line)
         if fence and fence["mark"].startswith(mark):
             info = fence["info"].strip()
             if mark:
                 found[-1].closed = True
-            mark, indent = (fence["mark"], fence["indent"]) if info or not mark else ("", "")
+            mark = fence["mark"] if info or not mark else ""
             if mark:
-                language = re.split(r"[\s{,:]", info.lstrip("{."), maxsplit=1)[0].rstrip("}").lower()
-                found.append(_Block(language))
+                found.append(_Block(re.split(r"[\s{},:]", info.lstrip("{."), maxsplit=1)[0].lower()))
         elif mark:
-            found[-1].lines.append(line.removeprefix(indent) if line.startswith(indent) else line.lstrip(" \t"))
+            found[-1].lines.append(line)
     return found
 
 
@@ -124,7 +120,7 @@ def _chosen(blocks: list[_Block]) -> tuple[str, list[_Block]]:
     """The code of the blocks that make the program, and these blocks."""
     whole = [block for block in blocks if fault(block.code) is None]
     if not whole and len(blocks) > 1:
-        together = "".join("\n".join([*block.lines, ""]) for block in blocks)
+        together = textwrap.dedent("\n".join(line for block in blocks for line in [*block.lines, ""]))
         if fault(together) is None:
             return together, blocks
     largest = max(whole or blocks, key=lambda block: len(block.code))
@@ -157,10 +153,11 @@ def _names(code: str) -> tuple[set[str], set[str]]:
 def _runs(code: str) -> bool:
     """Whether the code does something when it is run: a call, a loop or a condition outside its definitions."""
     acting = ast.While | ast.For | ast.If | ast.With | ast.Try
-    return any(
-        isinstance(node, acting) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
-        for node in parsed(code).body
-    )
+    return any(isinstance(node, acting) or _is_call(node) for node in parsed(code).body)
+
+
+def _is_call(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
 
 
 def _unfenced(text: str) -> str | None:
@@ -175,20 +172,13 @@ def _unfenced(text: str) -> str | None:
             spent += len(code)
             error = fault(code)
             if error is None:
-                if any(map(_does_something, parsed(code).body)):
+                # One word, a number or a quotation parses too, and is no program.
+                if any(_is_call(node) or not isinstance(node, ast.Expr | ast.AnnAssign) for node in parsed(code).body):
                     return code
                 break
             broken_at = error.lineno if isinstance(error, SyntaxError) else None
             end = min(end, start + broken_at if broken_at else end) - 1
     return None
-
-
-def _does_something(node: ast.stmt) -> bool:
-    """Whether this is of a program: one word, a number or a quotation parses too."""
-    says_nothing = ast.Name | ast.Constant | ast.Tuple | ast.Attribute | ast.BinOp | ast.UnaryOp | ast.Compare
-    return not (
-        isinstance(node, ast.AnnAssign) or (isinstance(node, ast.Expr) and isinstance(node.value, says_nothing))
-    )
 
 
 def plain(answer: str) -> str:

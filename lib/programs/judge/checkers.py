@@ -1,8 +1,4 @@
-"""The checkers that a task's file can name, each with its parameters.
-
-Those of text judge an answer as it stands, without its thinking and Markdown's emphasis. The others need code: they
-put calls to the program in the sandbox and judge its answers here. What a checker refuses, it says why.
-"""
+"""The checkers that a task's file can name, each with its parameters: of an answer's words, or of a program."""
 
 from __future__ import annotations
 
@@ -119,8 +115,11 @@ class JsonIs(_Checker):
     answer: dict[str, Any]
 
     def judge(self, said: str) -> Judged:
-        found = _first_object(said)
-        if found is None:
+        try:
+            found, _ = json.JSONDecoder().raw_decode(said[said.find("{") :])
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
             return {"JSON": False}, "no JSON object in it"
         checks = {"JSON": True, "keys": found.keys() == self.answer.keys()}
         checks |= {key: key in found and agrees(found[key], want, folded) for key, want in self.answer.items()}
@@ -149,17 +148,13 @@ class FunctionDoes(_Checker):
         return [[self.name, *case.args] for case in self.cases]
 
     def judge(self, answers: Sequence[Any]) -> Judged:
-        right = [
-            isinstance(got, dict) and got.keys() == {"value"} and agrees(got["value"], case.want)
-            for case, got in zip(self.cases, answers, strict=True)
-        ]
-        checks = {f"case {i}": ok for i, ok in enumerate(right, 1)}
-        if all(right):
-            return checks, ""
-        first = right.index(False)
-        got = answers[first]
-        gave = f"raises {got['raised']}" if isinstance(got, dict) and "raised" in got else "gives something else"
-        return checks, f"{right.count(True)} of {len(right)} cases right; case {first + 1} {gave}"
+        checks, wrong = dict[str, bool](), ""
+        for i, (case, got) in enumerate(zip(self.cases, answers, strict=True), 1):
+            told = got if isinstance(got, dict) else {}
+            checks[f"case {i}"] = told.keys() == {"value"} and agrees(told["value"], case.want)
+            if not checks[f"case {i}"] and not wrong:
+                wrong = f"case {i} " + (f"raises {told['raised']}" if "raised" in told else "gives something else")
+        return checks, wrong and f"{sum(checks.values())} of {len(checks)} cases right; {wrong}"
 
 
 class SnakeContract(_Checker):
@@ -199,15 +194,3 @@ def agrees(got: Any, want: Any, fold: Any = str) -> bool:
         return got is want
     number = isinstance(got, int | float) and not isinstance(got, bool)
     return number and (got == want or abs(got - want) <= 1e-9 * max(1.0, abs(want)))
-
-
-def _first_object(said: str) -> dict[str, Any] | None:
-    """The first JSON object that stands in a text."""
-    for match in list(re.finditer(r"\{", said))[:50]:
-        try:
-            found, _ = json.JSONDecoder().raw_decode(said, match.start())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            return found
-    return None

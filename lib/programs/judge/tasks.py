@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +16,8 @@ from workbook.errors import BadOption, BadTask
 class Task(BaseModel):
     """One task. ``accept`` and ``refuse``: whole answers, each tried by the tests.
 
-    ``samples`` and ``temperature``: how often to ask, and how, for a rate such as pass@k; ``max_tokens`` bounds an
-    answer. ``version`` changes with every change of the prompt or the checker.
+    ``samples`` and ``temperature``: how often to ask, and how, for a rate such as pass@k. ``version`` changes with
+    every change of the prompt or the checker.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,41 +40,41 @@ class Task(BaseModel):
         return self.checker.needs_code
 
 
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in sorted((paths.data() / "prompts").glob("*.yaml"))}
+
+
 def tasks() -> tuple[Task, ...]:
     """All tasks, by id. Raises BadTask: which file is wrong, and how."""
-    return tuple(_read(path, path.stat().st_mtime_ns) for path in sorted((paths.data() / "prompts").glob("*.yaml")))
+    return tuple(_read(path) for path in _files().values())
 
 
 def task(id: str) -> Task:
     """The task of this id. Raises BadTask."""
-    path = paths.data() / "prompts" / f"{id}.yaml"
-    if not id.replace("-", "").isalnum() or not path.is_file():
-        known = ", ".join(one.stem for one in sorted(path.parent.glob("*.yaml")))
-        raise BadTask(f"there is no task {id[:60]!r}. Tasks: {known or 'see data/prompts'}.")
-    return _read(path, path.stat().st_mtime_ns)
+    files = _files()
+    if id not in files:
+        raise BadTask(f"there is no task {id[:60]!r}. Tasks: {', '.join(files) or 'see data/prompts'}.")
+    return _read(files[id])
 
 
 def task_of(path: Path) -> Task:
     """The task that the name of an answer's file begins with, ``<task>-<setting hash>-r<rep>.md``; else snake-fr."""
-    ids = sorted((one.id for one in tasks()), key=len, reverse=True)
-    return task(next((id for id in ids if path.stem == id or path.stem.startswith(f"{id}-")), "snake-fr"))
+    ids = sorted(_files(), key=len, reverse=True)
+    return task(next((id for id in ids if f"{path.stem}-".startswith(f"{id}-")), "snake-fr"))
 
 
 def answer_files(file: Path) -> list[Path]:
     """The answers in a folder, those that the recorder kept before any other Markdown; or this one file."""
-    if not file.is_dir():
-        if not file.is_file():
-            raise BadOption(f"there is no file {paths.shown(file)}.")
+    if file.is_file():
         return [file]
     inside = sorted(path for path in file.rglob("*.md") if path.is_file() and not path.is_symlink())
     answers = [path for path in inside if path.parent.name.endswith(".answers")] or inside
     if not answers:
-        raise BadOption(f"{paths.shown(file)} holds no answers (*.md).")
+        raise BadOption(f"{paths.shown(file)} " + ("holds no answers (*.md)." if file.is_dir() else "is not there."))
     return answers
 
 
-@functools.lru_cache(maxsize=256)
-def _read(path: Path, _changed: int) -> Task:
+def _read(path: Path) -> Task:
     try:
         made = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:

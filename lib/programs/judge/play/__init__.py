@@ -2,8 +2,7 @@
 
 These files are carried into the sandbox and use the standard library alone: nothing of ``workbook`` is there. They
 run in the program's own process, where a program that sets out to deceive can reach them: what they report is a
-measurement of honest programs. ``calls`` is the other kind: it only passes on what the program answers, and whoever
-holds the right answers judges outside.
+measurement of honest programs. ``calls`` only passes on what the program answers, which is judged outside.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from typing import Any
 class DriverReport:
     """Writes to what was standard output, which the program no longer reaches by printing.
 
-    Each line begins with the secret that only this process and the judge know, so that a line which the program
-    wrote by other means is not taken for one of ours.
+    Each line begins with a secret, so that what the program writes by other means is not taken for one of ours.
     """
 
     def __init__(self, secret: str) -> None:
@@ -26,7 +24,6 @@ class DriverReport:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
-        os.close(nothing)
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
 
     def say(self, **what: Any) -> None:
@@ -41,10 +38,10 @@ class DriverReport:
         self._end(0)
 
 
-def opened(folder: str) -> tuple[DriverReport, dict[str, Any], str]:
+def opened() -> tuple[DriverReport, dict[str, Any], str]:
     """The report, what is asked on standard input, and the text of the program."""
     asked = json.loads(sys.stdin.readline())
-    with open(os.path.join(folder, "candidate.py"), encoding="utf-8") as file:
+    with open("candidate.py", encoding="utf-8") as file:
         return DriverReport(asked["secret"]), asked, file.read()
 
 

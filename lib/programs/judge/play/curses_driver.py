@@ -102,7 +102,8 @@ class Window:
         self._driver, self._real, self._wait = driver, window, -1.0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        found = getattr(self._real, name)
+        return (lambda *size: Window(self._driver, found(*size))) if name in ("subwin", "derwin") else found
 
     def _write(self, how: Any, args: tuple[Any, ...]) -> None:
         """Write with the text, which stands behind the place where there is one, as it is drawn."""
@@ -116,12 +117,6 @@ class Window:
 
     def addstr(self, *args: Any) -> None:
         self._write(self._real.addstr, args)
-
-    def subwin(self, *size: int) -> Window:
-        return Window(self._driver, self._real.subwin(*size))
-
-    def derwin(self, *size: int) -> Window:
-        return Window(self._driver, self._real.derwin(*size))
 
     def refresh(self, *_: Any) -> None:
         """Put its places into the picture."""

@@ -43,9 +43,9 @@ class Clock:
             setattr(module, f"{name}_ns", lambda start=start: int(self.look(start) * 1e9))
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Play ``candidate.py`` as the line on standard input says; never returns."""
-    report, asked, code = opened(folder)
+    report, asked, code = opened()
     if asked["toolkit"] == "none":  # nothing to look at: only whether it imports
         report.say(**_imports(code))
         report.end(how="exit", error=None)
@@ -107,7 +107,7 @@ def _played(code: str, report: DriverReport) -> tuple[str, str | None]:
     return "exit", None
 
 
-def _imports(code: str) -> dict[str, str | None]:
+def _imports(code: str) -> dict[str, Any]:
     """Execute the program's own import statements, one after the other; the first that fails, unless it is tried."""
     for node in ast.parse(code).body:
         for part in ast.walk(node) if isinstance(node, ast.Try | ast.If) else [node]:
@@ -117,5 +117,5 @@ def _imports(code: str) -> dict[str, str | None]:
                 except BaseException as error:  # noqa: BLE001
                     if not isinstance(node, ast.Try):
                         missing = error.name if isinstance(error, ImportError) else None
-                        return {"imports": described(error), "missing": missing}
-    return {"imports": None, "missing": None}
+                        return {"started": True, "imports": described(error), "missing": missing}
+    return {"started": True, "imports": None}

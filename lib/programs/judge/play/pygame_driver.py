@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any
 
 from .launch import Clock
@@ -20,7 +20,7 @@ class PygameDriver:
         self.pygame: Any = importlib.import_module("pygame")
         self.player, self.clock = player, clock
         self.flipped, self.idle, self.flips = False, 0, 0
-        self.held: set[int] = set()
+        self.held = defaultdict[int, bool](bool)
         self.up_next: deque[int] = deque()
         self.timers: dict[int, list[Any]] = {}
         self.frame_at = 0.0
@@ -83,7 +83,7 @@ class PygameDriver:
             letter = name if len(name) == 1 else {"space": " ", "return": "\r"}.get(name, "")
             pg.event.post(pg.event.Event(pg.KEYDOWN, key=key, mod=0, unicode=letter, scancode=0))
             self.up_next.append(key)
-            self.held = {key}
+            self.held = defaultdict(bool, {key: True})
 
     def _time(self) -> None:
         time, clock, driver = self.pygame.time, self.clock, self
@@ -134,37 +134,30 @@ class PygameDriver:
                 timer[0], timer[2] = max(timer[0] + timer[1], self.clock.now - timer[1]), timer[2] - 1
 
     def _events(self) -> None:
-        pg, event, driver = self.pygame, self.pygame.event, self
-        real_get, real_poll = event.get, event.poll
+        pg, event = self.pygame, self.pygame.event
 
-        def get(*args: Any, **kwargs: Any) -> Any:
-            self._listened()
-            return real_get(*args, **kwargs)
+        def listening(real: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                self._listened()
+                return real(*args, **kwargs)
 
-        def poll() -> Any:
-            self._listened()
-            return real_poll()
+            return call
 
         def wait(timeout: int = 0) -> Any:
             for _ in range(10_000):
-                found = poll()
+                found = event.poll()
                 if found.type != pg.NOEVENT:
                     break
                 self.clock.pass_(0.005)
             return found
 
-        class Pressed:
-            """As pygame.key.get_pressed: true for what is held."""
-
-            def __getitem__(self, key: int) -> bool:
-                return key in driver.held
-
         def get_pressed() -> Any:
             self.turn()
             pg.event.pump()
-            return Pressed()
+            return self.held
 
-        event.get, event.poll, event.wait, pg.key.get_pressed = get, poll, wait, get_pressed
+        event.get, event.poll, event.wait = listening(event.get), listening(event.poll), wait
+        pg.key.get_pressed = get_pressed
 
     def _fonts(self) -> None:
         """Words are noted and not drawn: a score that changes is no snake that moves."""

@@ -6,9 +6,9 @@ A picture is made of a canvas's items, one by one, and not of pixels.
 from __future__ import annotations
 
 import contextlib
-import heapq
 import importlib
 import itertools
+import math
 import re
 import zlib
 from array import array
@@ -19,16 +19,10 @@ from .launch import Clock
 from .player import CLICK, Player
 from .vision import Picture
 
-UNIT = 5.0  # pixels from one place of the picture to the next
+UNIT = 5  # pixels from one place of the picture to the next
 _KEYSYMS = {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "return": "Return", "space": "space"}
-_BOXES: dict[str, dict[str, Any]] = {
-    "messagebox": {"showinfo": "ok", "showwarning": "ok", "showerror": "ok", "askyesno": False, "askokcancel": False,
-                   "askretrycancel": False, "askyesnocancel": False, "askquestion": "no"},
-    "simpledialog": {"askstring": None, "askinteger": None, "askfloat": None},
-}  # fmt: skip
-"""Boxes that wait for a click, and what is answered."""
 _LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
-_AREAS = ("rectangle", "oval", "polygon", "image", "arc")
+_AREAS = ("line", "rectangle", "oval", "polygon", "arc")
 
 
 class TkDriver:
@@ -38,7 +32,7 @@ class TkDriver:
         self.tk: Any = importlib.import_module("tkinter")
         self.tk.Tk().destroy()  # without a display this fails, and nothing is graded
         self.player, self.clock = player, clock
-        self.due: list[tuple[float, int, Any]] = []
+        self.due: dict[str, tuple[float, Any]] = {}
         self.numbers = itertools.count(1)
         self.real_update = self.tk.Misc.update
         self.stopped, self.inside, self.shown = False, 0, False
@@ -47,10 +41,11 @@ class TkDriver:
     def install(self) -> None:
         """Patch tkinter, and turtle where the program will find it."""
         self._timers()
-        for name, answers in _BOXES.items():
+        for name in ("messagebox", "simpledialog"):  # boxes that wait for a click
             module: Any = importlib.import_module(f"tkinter.{name}")
-            for box, answer in answers.items():
-                setattr(module, box, self._box(answer))
+            for box in vars(module).copy():
+                if box.startswith(("show", "ask")):
+                    setattr(module, box, self._box("ok" if box[0] == "s" else "no" if box == "askquestion" else None))
         turtle: Any = importlib.import_module("turtle")
         turtle.TurtleScreenBase._delay = lambda *_: None
         turtle.TurtleScreenBase.mainloop = lambda *_: self._loop()
@@ -64,16 +59,21 @@ class TkDriver:
 
         return box
 
+    def _within(self, call: Any, *args: Any) -> None:
+        """Call what may bring the window up to date: that is no frame of its own."""
+        self.inside += 1
+        try:
+            call(*args)
+        finally:
+            self.inside -= 1
+
     def _whole(self, update: Any) -> Any:
         """An update of the window that counts as one, whatever it calls."""
 
         def updated(shown: Any) -> None:
-            self.inside += 1
-            try:
-                update(shown)
-            finally:
-                self.inside -= 1
-            self._updated()
+            self._within(update, shown)
+            if not self.inside:
+                self._updated()
 
         return updated
 
@@ -85,20 +85,22 @@ class TkDriver:
             if func is None:
                 self.sleep(wait)
                 return None
-            number = next(self.numbers)
-            heapq.heappush(self.due, (self.clock.now + wait, number, lambda: func(*args)))
-            return f"after#{number}"
-
-        def cancel(_widget: Any, name: Any) -> None:
-            self.due = [entry for entry in self.due if f"after#{entry[1]}" != name]
-            heapq.heapify(self.due)
+            name = f"after#{next(self.numbers)}"
+            self.due[name] = (self.clock.now + wait, lambda: func(*args))
+            return name
 
         def stop(_widget: Any) -> None:
             self.stopped = True
 
-        misc.after, misc.after_cancel, misc.quit, misc.update = after, cancel, stop, self._whole(misc.update)
+        misc.after, misc.quit, misc.update = after, stop, self._whole(misc.update)
+        misc.after_cancel = lambda _widget, name: self.due.pop(name, None)
         misc.after_idle = lambda widget, func, *args: after(widget, "idle", func, *args)
         misc.mainloop = self.tk.mainloop = lambda *_: self._loop()
+
+    def _next(self, until: float = math.inf) -> tuple[float, Any] | None:
+        """Take the next timer, if it is due by then."""
+        name = min(self.due, key=lambda name: self.due[name][0], default="")
+        return self.due.pop(name) if name and self.due[name][0] <= until else None
 
     def _alive(self) -> bool:
         with contextlib.suppress(self.tk.TclError):
@@ -108,14 +110,10 @@ class TkDriver:
     def _loop(self) -> None:
         """Tk's loop: the next timer at once, a frame after each."""
         while not self.stopped and self._alive():
-            if self.due:
-                at, _, func = heapq.heappop(self.due)
-                self.clock.now = max(self.clock.now + 0.0001, at)
-                self.inside += 1
-                try:
-                    func()
-                finally:
-                    self.inside -= 1
+            timer = self._next()
+            if timer:
+                self.clock.now = max(self.clock.now + 0.0001, timer[0])
+                self._within(timer[1])
             else:
                 self.clock.pass_(0.02)
             self._frame()
@@ -123,11 +121,9 @@ class TkDriver:
 
     def _updated(self) -> None:
         """The program brought its window up to date by itself: timers that are due run, and a frame is over."""
-        if self.inside:
-            return
         self.clock.pass_(0.001)
-        while self.due and self.due[0][0] <= self.clock.now:
-            heapq.heappop(self.due)[2]()
+        while timer := self._next(self.clock.now):
+            timer[1]()
         self.shown = True
         self._frame()
 
@@ -175,11 +171,10 @@ class TkDriver:
         with contextlib.suppress(self.tk.TclError, ValueError):
             for label in self._widgets("label"):
                 self.player.text(str(label.cget("text")))
-            sizes = {canvas: self._size(canvas) for canvas in self._widgets("canvas")}
+            sizes = [(*self._size(canvas), canvas) for canvas in self._widgets("canvas")]
             if sizes:
-                largest = max(sizes, key=lambda canvas: sizes[canvas][0] * sizes[canvas][1])
-                wide, high = sizes[largest]
-                return self._drawn(largest, max(1, int(wide // UNIT)), max(1, int(high // UNIT)))
+                wide, high, canvas = max(sizes, key=lambda size: size[0] * size[1])
+                return self._drawn(canvas, max(1, wide // UNIT), max(1, high // UNIT))
         return None
 
     def _size(self, canvas: Any) -> tuple[int, int]:
@@ -200,28 +195,21 @@ class TkDriver:
 
         left, top = canvas.canvasx(0), canvas.canvasy(0)
         for item in canvas.find_all():
-            kind = canvas.type(item)
+            kind, where = canvas.type(item), canvas.coords(item)
             if kind == "text":
                 self.player.text(canvas.itemcget(item, "text"))
+            if kind not in _AREAS or canvas.itemcget(item, "state") == "hidden" or not where:
                 continue
-            where = canvas.bbox(item) or () if kind == "image" else canvas.coords(item)
             xs, ys = [x - left for x in where[::2]], [y - top for y in where[1::2]]
-            colour = self._fill(canvas, item, kind) if canvas.itemcget(item, "state") != "hidden" and ys else 0
+            colour = self._colour(canvas, canvas.itemcget(item, "fill"))
             if colour and kind == "line" and len({*xs, *ys}) > 2:
-                half = float(canvas.itemcget(item, "width")) / 2
-                for x, y in _along(list(zip(xs, ys, strict=True))):
-                    middle = (int(x // UNIT) * UNIT, int(y // UNIT) * UNIT)
-                    area(*middle, middle[0] + UNIT, middle[1] + UNIT)
-                    if half > UNIT:
-                        area(x - half, y - half, x + half, y + half)
-            elif colour and kind in _AREAS and max(xs) - min(xs) >= 1:
+                width = float(canvas.itemcget(item, "width"))
+                half = (width if width > 2 * UNIT else UNIT) / 2
+                for x, y in _along(list(zip(xs, ys, strict=True))):  # a little off, so that no place is half covered
+                    area(x - half + 0.01, y - half + 0.01, x + half + 0.01, y + half + 0.01)
+            elif colour and kind != "line" and max(xs) - min(xs) >= 1:
                 area(min(xs), min(ys), max(xs), max(ys))
         return Picture(columns, rows, cells.tobytes())
-
-    def _fill(self, canvas: Any, item: int, kind: str) -> int:
-        if kind == "image":
-            return zlib.crc32(str(canvas.itemcget(item, "image")).encode()) | 1
-        return self._colour(canvas, canvas.itemcget(item, "fill"))
 
     def _colour(self, canvas: Any, name: Any) -> int:
         """A number for a colour, whatever it is called: what is drawn in the ground's colour is not seen."""
