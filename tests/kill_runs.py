@@ -44,7 +44,7 @@ def child(folder: Path, said: int) -> None:
     recorder.machine_facts = lambda _: FACTS
     session.connected = lambda _, model: Scripted(pace_s=0.0, model=model)
     kept = recorder.Recorder(folder, "killed", NAMED)
-    for cell, record in session.Session(PLAN, "openai", kept).steps():
+    for cell, record in session.PlanSession(PLAN, "openai", kept).steps():
         os.write(said, f"{kept.run_id} {cell.hash} {record.rep_index}\n".encode())
 
 

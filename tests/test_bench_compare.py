@@ -80,14 +80,6 @@ def test_many_values_use_the_normal_approximation() -> None:
     assert low < 1.02 < high
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [([], [1.0]), ([1.0], []), ([0.0, 1.0], [1.0]), ([1.0], [-1.0]), ([float("nan")], [1.0])]
-)
-def test_what_has_no_ratio(a: list[float], b: list[float]) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        sides.interval(a, b)
-
-
 def guarded(*found: Record, by: str = "run_id") -> None:
     sides.require_comparable(records.frame(found), by)
 

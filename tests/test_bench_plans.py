@@ -193,11 +193,11 @@ class Here:
         self.engines.append(self.engine_type(self.script, pace_s=0.0, model=self.model or model))
         return self.engines[-1]
 
-    def session(self, consent: bool = False) -> session.Session:
+    def session(self, consent: bool = False) -> session.PlanSession:
         kept = recorder.Recorder(self.folder, "here", self.named, consent=consent)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session, "connected", lambda engine, model: Scripted(model=model))
-            found = session.Session(self.plan, "openai", kept)
+            found = session.PlanSession(self.plan, "openai", kept)
         found.missing |= self.missing
         return found
 
@@ -453,9 +453,11 @@ def test_what_is_said_before_and_meanwhile(here: Here) -> None:
 
 def test_the_engine_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBOOK_ENGINE", "embedded")
-    assert session.engine_name(None) == "embedded"
-    assert session.engine_name("OLLAMA") == "ollama"
+    assert session.engine_name(None, True) == "embedded"
+    assert session.engine_name("OLLAMA", True) == "ollama"
     monkeypatch.delenv("WORKBOOK_ENGINE")
+    monkeypatch.setattr(session, "connect", lambda quiet: Scripted())
+    assert session.engine_name(None, False) == "openai", "what connect() takes"
     for answers, name in ((True, "ollama"), (False, "embedded")):
         monkeypatch.setattr(session.ollama_engine, "answers", lambda _, given=answers: given)
-        assert session.engine_name(None) == name
+        assert session.engine_name(None, True) == name

@@ -93,8 +93,8 @@ def test_run_and_refresh_take_the_pages_that_are_named(monkeypatch):
     monkeypatch.setattr(run, "engine_line", lambda say: "what answers")
     for module, name in ((run, "run"), (refresh, "refresh"), (check, "check")):
 
-        def note(wanted, *_, name=name, **options):
-            seen.append([name, *(page.number for page in wanted), *filter(None, [options.get("engine")])])
+        def note(wanted, *rest, name=name):
+            seen.append([name, *(page.number for page in wanted), *rest[2:]])
 
         monkeypatch.setattr(module, name, note)
     every = [page.number for page in pages.pages()]

@@ -23,6 +23,7 @@ CONDA_NAMES = {
 CONDA_ONLY = {"python", "pip", "ollama"}  # there, ollama is the server
 IMPORTED_AS = {
     "yaml": "pyyaml",
+    "pynvml": "nvidia-ml-py",
     "llama_cpp": "llama-cpp-python",
     # Parts of what is declared: these cannot be without them.
     "jupyter_client": "nbclient",

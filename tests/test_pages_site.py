@@ -55,21 +55,6 @@ def small_workbook(tmp_path: Path, *, text: str = "") -> site.Folders:
     return folders(tmp_path, own_front=True)
 
 
-def test_site_is_built_and_loads_nothing(tmp_path):
-    places = small_workbook(tmp_path)
-    front = site.build(folders=places)
-    text = front.read_text(encoding="utf-8")
-    assert 'href="notebooks/1_theory/11_count.html"' in text
-    page = (places.html / "notebooks" / "00_start_here.html").read_text(encoding="utf-8")
-    assert "<mfrac>" in page
-    assert "Not answered yet" in page
-    assert 'href="1_theory/11_count.html"' in page
-    assert list(places.html.rglob("*.html"))
-    assert loads_from_elsewhere(places.html) == []
-    served = places.html / "_sources" / "notebooks" / "1_theory" / "11_count.ipynb"
-    assert served.read_bytes() == (places.notebooks / "1_theory" / "11_count.ipynb").read_bytes()
-
-
 def test_a_broken_page_fails_the_site(tmp_path):
     broken = {
         "12_gone": "[gone](12_gone.ipynb)",
@@ -210,6 +195,8 @@ def test_the_checkouts_own_site(tmp_path):
     text = front.read_text(encoding="utf-8")
     for page in pages.pages():
         assert f'href="notebooks/{page.link.removesuffix(".ipynb")}.html"' in text
+        served = places.html / "_sources" / "notebooks" / page.link
+        assert served.read_bytes() == page.path.read_bytes(), "not the copy without its widgets"
     assert sys.executable.rpartition("/")[0] not in text
     # What makes the site light: see docs/_ext/lean.py. The theme may change under us.
     scripts = {

@@ -18,8 +18,8 @@ BUDGETS = {
     "lib/programs/judge": 2_800,
     "lib/programs/serve": 5_400,
     "lib/programs/site": 1_000,
-    "lib/programs/cli": 300,
-    "tests": 18_000,
+    "lib/programs/cli": 360,
+    "tests": 16_000,
 }
 
 

@@ -81,13 +81,9 @@ def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tupl
     two order statistics of the n_a * n_b ratios (Moses). No distribution is assumed, but that both sides have one, up
     to a factor, and that every value is drawn anew: where the smaller side varies ten times as much as the other, they
     hold the ratio less often (86% with 4 and 16 values), and repetitions of one run tell nothing of the next. There is
-    no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say.
-
-    Raises ValueError: an empty side, or values that are not above 0.
+    no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say. All values are above 0.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if not len(first) or not len(second) or not (first > 0).all() or not (second > 0).all():
-        raise ValueError("an interval needs values above 0 on both sides")
     outside = excluded(len(first), len(second), confidence)
     if not outside:
         return None

@@ -62,10 +62,10 @@ def record(
 
     Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
     """
-    name = engine_name(engine or plan.engine)
+    name = engine_name(engine or plan.engine, named=any(model.name != ANY for model in plan.models))
     alias, folder = host_alias(host), results or paths.results()
     with alone(paths.cache() / "bench.lock", "benchmark"):
-        session = Session(plan, name, Recorder(folder, alias, plan.hash(name), new, consent))
+        session = PlanSession(plan, name, Recorder(folder, alias, plan.hash(name), new, consent))
         if not dry_run:
             session.pull_missing(pull, say)
         session.announce([r for r in store.load(folder / alias).records if r.host == alias], say)
@@ -73,10 +73,12 @@ def record(
             session.run(say)
 
 
-def engine_name(asked: str | None) -> str:
-    """The engine that is asked for, or that WORKBOOK_ENGINE names, or an Ollama that answers, or the embedded one."""
-    named = (asked or os.environ.get("WORKBOOK_ENGINE") or "").lower()
-    return named or ("ollama" if ollama_engine.answers(_PROBE_S) else "embedded")
+def engine_name(asked: str | None, named: bool) -> str:
+    """The engine that is asked for, or that WORKBOOK_ENGINE names, or what answers; an Ollama can pull ``named`` models."""
+    found = (asked or os.environ.get("WORKBOOK_ENGINE") or "").lower()
+    if not found and named:
+        return "ollama" if ollama_engine.answers(_PROBE_S) else "embedded"
+    return found or connect(quiet=True).name
 
 
 def connected(engine: str, model: str) -> Engine:
@@ -101,7 +103,7 @@ def why_not(engine: str, model: str) -> str:
     return ""
 
 
-class Session:
+class PlanSession:
     """A plan on one engine, with the recorder of its run. ``missing``: why a model of the plan is not there."""
 
     def __init__(self, plan: Plan, engine: str, recorder: Recorder) -> None:
@@ -147,10 +149,8 @@ class Session:
             elif why:
                 what = f"the model is missing: skipped. {why}".rstrip(". ")
             else:
-                took = [
-                    r.total_ns / 1e9 for r in earlier if r.cell_hash == cell.hash and r.status == "ok" and r.total_ns
-                ]
-                each = median(took) if took else None
+                same = [r for r in earlier if r.cell_hash == cell.hash and r.status == "ok"]
+                each = median((r.total_ns or 0) / 1e9 for r in same) if same else None
                 total = None if each is None or total is None else total + left * each
                 basis = "no record of it here yet" if each is None else "by earlier records"
                 what = f"{left} of {plan.repetitions + 1} to do, {spoken(each and left * each)} ({basis})"

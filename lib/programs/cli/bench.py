@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from programs.cli.shared import Engine, Folder, Model, one_line, say
+from programs.cli.shared import Engine, Folder, Model, say
 
 
-@one_line
 def bench(
     plan: Annotated[
         Path | None, typer.Argument(metavar="[PLAN.yaml]", help="A plan, e.g. data/plans/default.yaml.")

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from programs.cli.shared import one_line, say
+from programs.cli.shared import say
 
 
-@one_line
 def grade(
     file: Annotated[Path, typer.Argument(help="An answer (Markdown), a program (.py), or a folder of answers.")],
     task: Annotated[

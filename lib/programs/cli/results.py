@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-from programs.cli.shared import Folder, one_line, say
+from programs.cli.shared import Folder, say
 from workbook.errors import BadOption
 
 results_app = typer.Typer(
@@ -30,11 +29,7 @@ Invalid = Annotated[str | None, Option(metavar="REASON", help="Why the run does 
 Valid = Annotated[str | None, Option(metavar="REASON", help="Why it counts after all.")]
 
 
-def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return lambda function: results_app.command(name)(one_line(function))
-
-
-@_command("list")
+@results_app.command("list")
 def results_list(folder: Folder = None) -> None:
     """List the runs, one a line."""
     from programs.bench import records, store
@@ -42,7 +37,7 @@ def results_list(folder: Folder = None) -> None:
     say(records.listing(store.load(folder)))
 
 
-@_command("show")
+@results_app.command("show")
 def results_show(run: Run, folder: Folder = None) -> None:
     """Show one run: its cells with their spread, and what makes it doubtful."""
     from programs.bench import stats, store
@@ -50,7 +45,7 @@ def results_show(run: Run, folder: Folder = None) -> None:
     say(stats.show(store.load(folder), run))
 
 
-@_command("check")
+@results_app.command("check")
 def results_check(folder: Folder = None) -> None:
     """Say what cannot be read as records, with file and line; exit code 1 if there is any."""
     from programs.bench import store
@@ -60,7 +55,7 @@ def results_check(folder: Folder = None) -> None:
     raise typer.Exit(bool(loaded.problems))
 
 
-@_command("summary")
+@results_app.command("summary")
 def results_summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """Median and quartiles of what counts, by host, model, quantization, method and prompt unless --by says else."""
     from programs.bench import records
@@ -71,7 +66,7 @@ def results_summary(by: By = None, where: Where = None, folder: Folder = None) -
         say(f"{len(left)} lines are left out: workbook results check")
 
 
-@_command("grades")
+@results_app.command("grades")
 def results_grades(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """How often graded answers passed, and the seconds of a success, by model, engine, task and thinking or --by."""
     from programs.bench import records
@@ -79,7 +74,7 @@ def results_grades(by: By = None, where: Where = None, folder: Folder = None) ->
     say(records.grades_text(records.grades(records.where(records.load(folder), where), by or records.GRADED_BY)))
 
 
-@_command("compare")
+@results_app.command("compare")
 def results_compare(
     a: Side, b: Side, by: Kind = None, where: Where = None, anyway: Anyway = False, folder: Folder = None
 ) -> None:
@@ -89,7 +84,7 @@ def results_compare(
     say(str(compare.compare(records.load(folder), a, b, by, where, anyway)))
 
 
-@_command("merge")
+@results_app.command("merge")
 def results_merge(sources: Sources, folder: Folder = None) -> None:
     """Take records of other machines in, with answers and marks; nothing is overwritten. Exit code 1: some refused."""
     from programs.bench import merge
@@ -99,7 +94,7 @@ def results_merge(sources: Sources, folder: Folder = None) -> None:
     raise typer.Exit(bool(done.refused))
 
 
-@_command("import")
+@results_app.command("import")
 def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
     from programs.bench import llamabench, machine, merge
@@ -109,7 +104,7 @@ def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -
     raise typer.Exit(bool(done.refused))
 
 
-@_command("export")
+@results_app.command("export")
 def results_export(file: Table, where: Where = None, folder: Folder = None) -> None:
     """Write all records as one table (CSV), a row each, for a spreadsheet or another program."""
     from programs.bench import records
@@ -117,7 +112,7 @@ def results_export(file: Table, where: Where = None, folder: Folder = None) -> N
     say(records.export(records.where(records.load(folder), where), file))
 
 
-@_command("mark")
+@results_app.command("mark")
 def results_mark(run: Run, invalid: Invalid = None, valid: Valid = None, folder: Folder = None) -> None:
     """Mark a run as invalid: it stays and is shown with the reason, and is left out of summaries."""
     from programs.bench import store

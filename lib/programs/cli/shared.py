@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,7 +13,6 @@ from typer.core import TyperGroup
 from workbook import paths
 from workbook.errors import WorkbookError
 
-Command = TypeVar("Command")
 Engine = Annotated[str | None, typer.Option(help="embedded, ollama or openai; without: what answers.")]
 Model = Annotated[str | None, typer.Option(help="Name of a model; without: the engine's own choice.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of records; else WORKBOOK_RESULTS or data/results.")]
@@ -48,8 +47,3 @@ def say(line: str) -> None:
 def printable(text: str) -> str:
     """What would move a terminal's cursor or turn its text around as "?": names in records are others' words."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
-def one_line(command: Command) -> Command:
-    """No longer needed: ``OneLine`` does it for every command."""
-    return command

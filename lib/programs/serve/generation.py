@@ -17,7 +17,7 @@ MOST_REPEATS = 30
 _WINDOWS = 10  # an answer without a limit ends after so many windows
 
 
-class Session:
+class ModelSession:
     """One model and what its context holds. ``cancelled()`` is asked before every batch and every token.
 
     ``num_ctx`` is the window that prompts are cut to; the context may be a little larger (a multiple of 256).
@@ -95,7 +95,9 @@ class Session:
 class _Answer:
     """Token by token. ``reason`` None at the end: cancelled."""
 
-    def __init__(self, session: Session, sampler: TokenSampler, job: Generate, n_prompt: int, started: int) -> None:
+    def __init__(
+        self, session: ModelSession, sampler: TokenSampler, job: Generate, n_prompt: int, started: int
+    ) -> None:
         self._session, self._sampler, self._job, self._started = session, sampler, job, started
         keep, most = job.sampling.num_keep, _WINDOWS * session.num_ctx
         keep = n_prompt if keep < 0 else keep + session.model.adds_bos

@@ -23,7 +23,7 @@ from programs.serve.jobs import Embed, Event, Failed, Generate, Job, Ready, Sett
 from workbook.errors import BadOption, ContextOverflow, WorkbookError
 
 if TYPE_CHECKING:
-    from programs.serve.generation import Session
+    from programs.serve.generation import ModelSession
 
 _PADDED = 256  # llama.cpp rounds a context up to a multiple of this
 _LARGEST_BATCH = 2048
@@ -42,7 +42,7 @@ class Worker:
         self._asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._now, self._cancelled = 0, -1
         self._setting: Setting | None = None
-        self._session: Session | None = None
+        self._session: ModelSession | None = None
         self._bytes = (0, 0)
 
     def listen(self, source: BinaryIO) -> None:
@@ -85,7 +85,7 @@ class Worker:
         elif isinstance(job, Embed):
             yield from self._vectors(session, job)
 
-    def _vectors(self, session: Session, job: Embed) -> Iterator[Event]:
+    def _vectors(self, session: ModelSession, job: Embed) -> Iterator[Event]:
         from programs.serve import embedding
 
         if not self._encodes:
@@ -96,9 +96,9 @@ class Worker:
         except ContextOverflow as error:
             yield Failed(400 if job.normalize else 500, str(error))
 
-    def _load(self, setting: Setting) -> tuple[Session, int]:
+    def _load(self, setting: Setting) -> tuple[ModelSession, int]:
         """The model as ``setting`` says, loaded unless it is; nanoseconds that took."""
-        from programs.serve.generation import Session
+        from programs.serve.generation import ModelSession
         from workbook.engines import llama, native
 
         if self._session is not None and setting == self._setting:
@@ -118,7 +118,7 @@ class Worker:
             n_gpu_layers=setting.num_gpu if setting.num_gpu >= 0 else None,
         )
         self._bytes = buffers(native.log())
-        self._session, self._setting = Session(model, setting.num_ctx, self._is_cancelled), setting
+        self._session, self._setting = ModelSession(model, setting.num_ctx, self._is_cancelled), setting
         return self._session, time.perf_counter_ns() - started
 
 

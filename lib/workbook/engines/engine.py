@@ -179,9 +179,9 @@ class Engine(ABC):
     model: str
     context: Context = Context()
 
-    def __init__(self, model: str, why: str, options: Options | None = None) -> None:
+    def __init__(self, model: str, why: str) -> None:
         self.model, self.why = model, why
-        self.options = options or Options()
+        self.options = Options()
 
     @overload
     def complete(self, prompt: str, *, stream: Literal[False] = False, **options: Any) -> Answer: ...
