@@ -31,8 +31,10 @@ _FENCED = re.compile(  # it ends at a bare fence, before one that opens another 
     re.MULTILINE | re.DOTALL,
 )
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
-_THINKS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
+_THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_OPENS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
+_CLOSES = re.compile(r"</think(?:ing)?>[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,18 @@ def program(answer: str) -> Extracted:
 
 
 def without_thinking(text: str) -> tuple[str, bool]:
-    """``text`` after its last thinking, and whether another thinking begins there and never ends.
+    """``text`` without what stands in think tags, and whether the last thinking never ended.
 
-    A template may open the thinking itself: then only its end stands in the answer.
+    A template may open the thinking itself: then only its end stands in the answer, and all before it goes.
     """
-    text = _THOUGHT.split(text)[-1]
-    opened = _THINKS.search(text)
-    return (text[: opened.start()], True) if opened else (text, False)
+    opens = _THINKS.search(text)
+    while opens and (closes := _THOUGHT.search(text, opens.end())):
+        text = text[: opens.start()] + text[closes.end() :]
+        opens = _THINKS.search(text, opens.start())
+    opened = _OPENS.search(text)
+    if opened:
+        return text[: opened.start()], True
+    return _CLOSES.split(text)[-1], False
 
 
 def fault(code: str) -> Exception | None:

@@ -48,8 +48,8 @@ UNPLAYABLE: Final = frozenset({
 })  # fmt: skip
 """Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
-# Programs with one of these have a chance that no seed repeats.
-UNSEEDED: Final = {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "numpy", "secrets"}
+# Programs with one of these may have a chance that no seed repeats: the same game is played twice to see.
+UNSEEDED: Final = {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "datetime", "numpy", "secrets"}
 GAMES = 3  # games played with other seeds before L5 counts as not shown
 SHORT = 50  # frames in all that do where every game ends itself: a small board is soon crossed
 TIMEOUT_S = 40  # behind the driver's own limit
@@ -184,6 +184,7 @@ def _found(start: Callable[..., Play], toolkit: str | None, unseeded: bool) -> F
     stopped = _before_playing(still, toolkit)
     if stopped:
         return stopped
+    by_chance = unseeded and start("still", 1).prints != still.prints
     games = [still, start("steer", 1)]
     for seed in range(2, GAMES + 1):
         frames = sum(game.frames for game in games if game.drawn)
@@ -192,7 +193,7 @@ def _found(start: Callable[..., Play], toolkit: str | None, unseeded: bool) -> F
             break
         games.append(start("steer", seed))
     finding = Finding(checks={"L1": True, "L2": True}, tier=still.tier)
-    for level, decide in (("L3", _frames), ("L4", partial(_keys, unseeded)), ("L5", _eating), ("L6", _ending)):
+    for level, decide in (("L3", _frames), ("L4", partial(_keys, by_chance)), ("L5", _eating), ("L6", _ending)):
         held, why = decide(games)
         finding.checks |= {} if held is None else {level: held}
         finding.reasons += [why] if why else []
@@ -227,7 +228,7 @@ def _frames(games: list[Play]) -> Decision:
     return enough, "" if enough else f"it shows {most} frames and ends" if most else "it shows no frame"
 
 
-def _keys(unseeded: bool, games: list[Play]) -> Decision:
+def _keys(by_chance: bool, games: list[Play]) -> Decision:
     """L4: whether a game with arrow keys shows frames that the same game without them does not.
 
     Where the frames differ by chance too, keys work if the player gets to the food.
@@ -235,7 +236,7 @@ def _keys(unseeded: bool, games: list[Play]) -> Decision:
     still, steer = games[:2]
     if "stopped" in (still.how, steer.how):
         return False, "a game ended before it could be compared with another"
-    follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2 and (steer.eaten > 0 or not unseeded)
+    follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2 and (steer.eaten > 0 or not by_chance)
     return follows, "" if follows else "the arrow keys (and WASD, ZQSD) change nothing in its frames"
 
 

@@ -23,7 +23,7 @@ from .vision import Picture
 UNIT = 5  # pixels from one place of the picture to the next
 _KEYSYMS = {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "return": "Return", "space": "space"}
 _LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
-_AREAS = ("line", "rectangle", "oval", "polygon", "arc")
+_AREAS = ("line", "rectangle", "oval", "polygon", "arc", "image")
 
 
 class TkDriver:
@@ -187,13 +187,17 @@ class TkDriver:
 
         left, top = canvas.canvasx(0), canvas.canvasy(0)
         for item in canvas.find_all():
-            kind, where = canvas.type(item), canvas.coords(item)
+            kind = canvas.type(item)
+            where = canvas.bbox(item) or () if kind == "image" else canvas.coords(item)
             if kind == "text":
                 self.player.text(canvas.itemcget(item, "text"))
             if kind not in _AREAS or canvas.itemcget(item, "state") == "hidden" or not where:
                 continue
             xs, ys = [x - left for x in where[::2]], [y - top for y in where[1::2]]
-            colour = self._colour(canvas, canvas.itemcget(item, "fill"))
+            if kind == "image":  # which one it is stands for its colour
+                colour = zlib.crc32(canvas.itemcget(item, "image").encode()) | 1
+            else:
+                colour = self._colour(canvas, canvas.itemcget(item, "fill"))
             if colour and kind == "line" and len({*xs, *ys}) > 2:
                 width = float(canvas.itemcget(item, "width"))
                 half = (width if width > 2 * UNIT else UNIT) / 2
