@@ -24,6 +24,7 @@ from programs.bench.measure import ChatCell, LoopCell, chat_cell, loop_cell, mod
 from programs.bench.plan import ANY, LOADING, Plan, PlanCell
 from programs.bench.pull import pull
 from programs.bench.recorder import Recorder, one_line
+from programs.bench.records import frame
 from workbook import paths
 from workbook.alone import alone
 from workbook.engines import Context, Engine, connect, llama
@@ -178,8 +179,8 @@ class PlanSession:
                     bar.update(made.status != "skipped")
         finally:
             records = self.recorder.records
-            done = [r for r in records if r.status != "skipped"]
-            doubts = [f"! {line}" for line in (*self.recorder.notes, *stats.all_doubts(done))]
+            done = frame(r for r in records if r.status != "skipped")
+            doubts = [f"! {line}" for line in (*self.recorder.notes, *stats.doubts(done))]
             say("\n".join([stats.table(done), *doubts]))
             say(f"{len(records)} records in {paths.shown(self.recorder.path)}")
 

@@ -127,9 +127,14 @@ def one_run(beginning: str, run_ids: Iterable[str]) -> str:
     if not fitting:
         raise BadOption(f"no runs begin with {beginning!r}. See them with: workbook results list")
     if len(fitting) > 1:
-        some = ", ".join(fitting[:4]) + (", …" if len(fitting) > 4 else "")
-        raise BadOption(f"{len(fitting)} runs begin with {beginning!r}: {some}. Give more of the id.")
+        raise BadOption(f"{len(fitting)} runs begin with {beginning!r}: {some(fitting)}. Give more of the id.")
     return fitting[0]
+
+
+def some(told: Iterable[str], most: int = 6) -> str:
+    """The first of these, each once, and how many more there are."""
+    listed = list(dict.fromkeys(told))
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def append_line(path: Path, line: bytes) -> None:

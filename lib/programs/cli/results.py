@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from programs import bench
 from programs.cli.shared import Folder, say
 from workbook.errors import BadOption
 
-results_app = typer.Typer(
-    help="Benchmark records, of this machine and others.", no_args_is_help=True, rich_markup_mode=None
-)
+about = "Benchmark records, of this machine and others."
+results_app = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
 
 Run = Annotated[str, Argument(metavar="RUN", help="A run's id, or how it begins.")]
 By = Annotated[list[str] | None, Option(help="Field to group by; several times.")]
@@ -32,25 +32,19 @@ Valid = Annotated[str | None, Option(metavar="REASON", help="Why it counts after
 @results_app.command("list")
 def results_list(folder: Folder = None) -> None:
     """List the runs, one a line."""
-    from programs.bench import records, store
-
-    say(records.listing(store.load(folder)))
+    say(bench.records.listing(bench.store.load(folder)))
 
 
 @results_app.command("show")
 def results_show(run: Run, folder: Folder = None) -> None:
     """Show one run: its cells with their spread, and what makes it doubtful."""
-    from programs.bench import stats, store
-
-    say(stats.show(store.load(folder), run))
+    say(bench.stats.show(bench.store.load(folder), run))
 
 
 @results_app.command("check")
 def results_check(folder: Folder = None) -> None:
     """Say what cannot be read as records, with file and line; exit code 1 if there is any."""
-    from programs.bench import store
-
-    loaded = store.load(folder)
+    loaded = bench.store.load(folder)
     say(str(loaded))
     raise typer.Exit(bool(loaded.problems))
 
@@ -58,10 +52,8 @@ def results_check(folder: Folder = None) -> None:
 @results_app.command("summary")
 def results_summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """Median and quartiles of what counts, by host, model, quantization, method and prompt unless --by says else."""
-    from programs.bench import records
-
-    table = records.load(folder)
-    say(records.summary_text(records.summary(records.where(table, where), by or records.BY)))
+    table = bench.records.load(folder, where)
+    say(bench.records.summary_text(bench.records.summary(table, by or bench.records.BY)))
     if left := table.attrs["problems"]:
         say(f"{len(left)} lines are left out: workbook results check")
 
@@ -69,9 +61,8 @@ def results_summary(by: By = None, where: Where = None, folder: Folder = None) -
 @results_app.command("grades")
 def results_grades(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """How often graded answers passed, and the seconds of a success, by model, engine, task and thinking or --by."""
-    from programs.bench import records
-
-    say(records.grades_text(records.grades(records.where(records.load(folder), where), by or records.GRADED_BY)))
+    found = bench.records.grades(bench.records.load(folder, where), by or bench.records.GRADED_BY)
+    say(bench.records.grades_text(found))
 
 
 @results_app.command("compare")
@@ -79,17 +70,13 @@ def results_compare(
     a: Side, b: Side, by: Kind = None, where: Where = None, anyway: Anyway = False, folder: Folder = None
 ) -> None:
     """Say how much two runs, hosts or models differ, and how sure that is."""
-    from programs.bench import compare, records
-
-    say(str(compare.compare(records.load(folder), a, b, by, where, anyway)))
+    say(str(bench.compare.compare(bench.records.load(folder), a, b, by, where, anyway)))
 
 
 @results_app.command("merge")
 def results_merge(sources: Sources, folder: Folder = None) -> None:
     """Take records of other machines in, with answers and marks; nothing is overwritten. Exit code 1: some refused."""
-    from programs.bench import merge
-
-    done = merge.merge(sources, folder)
+    done = bench.merge.merge(sources, folder)
     say(str(done))
     raise typer.Exit(bool(done.refused))
 
@@ -97,9 +84,8 @@ def results_merge(sources: Sources, folder: Folder = None) -> None:
 @results_app.command("import")
 def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
-    from programs.bench import llamabench, machine, merge
-
-    done = merge.add(llamabench.records(file, None if host is None else machine.host_alias(host)), file, folder)
+    made = bench.llamabench.records(file, host and bench.machine.host_alias(host))
+    done = bench.merge.add(made, file, folder)
     say(str(done))
     raise typer.Exit(bool(done.refused))
 
@@ -107,17 +93,13 @@ def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -
 @results_app.command("export")
 def results_export(file: Table, where: Where = None, folder: Folder = None) -> None:
     """Write all records as one table (CSV), a row each, for a spreadsheet or another program."""
-    from programs.bench import records
-
-    say(records.export(records.where(records.load(folder), where), file))
+    say(bench.records.export(bench.records.load(folder, where), file))
 
 
 @results_app.command("mark")
 def results_mark(run: Run, invalid: Invalid = None, valid: Valid = None, folder: Folder = None) -> None:
     """Mark a run as invalid: it stays and is shown with the reason, and is left out of summaries."""
-    from programs.bench import store
-
     if (invalid is None) == (valid is None):
         raise BadOption('give a reason: --invalid "the laptop slept", or --valid "…" to take it back')
-    mark = store.mark(run, invalid or valid or "", invalid is not None, folder)
+    mark = bench.store.mark(run, invalid or valid or "", invalid is not None, folder)
     say(f"{mark.run_id} is marked {'invalid' if mark.invalid else 'valid'}: {mark.reason}")
