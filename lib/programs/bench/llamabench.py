@@ -24,10 +24,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from programs.bench.fields import Flash, MachineFacts, Outcome, Record, Repetition, Setup
+from programs.bench.store import MAX_FILE_BYTES, fault
 from workbook import paths
 from workbook.errors import BadOption
 
-MAX_BYTES = 64 * 2**20
 _HOW = "Give what llama-bench writes with -o json or -o jsonl."
 _NOTED = (
     "backends", "devices", "split_mode", "main_gpu", "tensor_split", "tensor_buft_overrides", "no_kv_offload",
@@ -104,10 +104,7 @@ def records(path: Path, host: str | None = None) -> list[Record]:
                 rep = Repetition(run_id=run_id, rep_index=count[setup.hash()], is_warmup=False, started_at=at)
                 made.append(Record.of(rep, setup, outcome, machine))
         except (ValueError, OverflowError) as error:  # pydantic's are among them
-            said = str(error)
-            if isinstance(error, ValidationError):
-                first = error.errors(include_input=False, include_url=False)[0]
-                said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            said = fault(error) if isinstance(error, ValidationError) else str(error)
             raise BadOption(f"{path.name}, row {number}: {said[:250]}. {_HOW}") from None
     return made
 
@@ -117,8 +114,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     shown = paths.shown(path)
     if not path.is_file():
         raise BadOption(f"{shown} is no file. {_HOW}")
-    if path.stat().st_size > MAX_BYTES:
-        raise BadOption(f"{shown} is larger than {MAX_BYTES >> 20} MiB. {_HOW}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise BadOption(f"{shown} is larger than {MAX_FILE_BYTES >> 20} MiB. {_HOW}")
     try:
         found = _parsed(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError, csv.Error):

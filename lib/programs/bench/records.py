@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from programs.bench import store
 from programs.bench.fields import Record
@@ -30,19 +30,8 @@ _DTYPES = {"integer": "Int64", "number": "float64", "boolean": "boolean", "date-
 _FORMULA = r"^[=+\-@\t\r\n]"
 
 
-class Metric(NamedTuple):
-    """A figure of a record: its field, what it is called, its unit, and what to multiply the field by for that unit."""
-
-    field: str
-    name: str
-    unit: str
-    scale: float = 1.0
-
-
-PP = Metric("pp_ts", "pp_ts", "tokens/s")
-TG = Metric("tg_ts", "tg_ts", "tokens/s")
-TTFT = Metric("ttft_ns", "ttft", "ms", 1e-6)
-METRICS = (PP, TG, TTFT)
+METRICS = (("pp_ts", "pp_ts", "tokens/s", 1.0), ("tg_ts", "tg_ts", "tokens/s", 1.0), ("ttft_ns", "ttft", "ms", 1e-6))
+"""The figures: field of a record, what it is called, its unit, and what to multiply the field by for that unit."""
 
 
 def load(folder: Path | None = None, conditions: Iterable[str] | None = None) -> pd.DataFrame:
@@ -80,7 +69,7 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     """
     counts = (table["status"] == "ok") & ~table["is_warmup"] & ~table["cold"].fillna(False) & table["invalid"].isna()
     kept = table[counts].copy()
-    kept.loc[(2 * kept["n_cached"] > kept["n_prompt"]).fillna(False), PP.field] = math.nan
+    kept.loc[(2 * kept["n_cached"] > kept["n_prompt"]).fillna(False), "pp_ts"] = math.nan
     return kept
 
 
@@ -89,8 +78,8 @@ def figures(kept: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
-        kept.assign(figure=metric.name, unit=metric.unit, value=kept[metric.field].astype(float) * metric.scale)
-        for metric in METRICS
+        kept.assign(figure=name, unit=unit, value=kept[field].astype(float) * scale)
+        for field, name, unit, scale in METRICS
     ]
     return pd.concat(parts).dropna(subset="value").sort_index(kind="stable")
 
