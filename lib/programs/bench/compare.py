@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,6 @@ FOLLOWS = {
 }
 """What differs by nature when records are compared by this field."""
 
-
 CONFIDENCE = 0.95
 _NAMED = 3  # fields that a refusal names: the first tell enough
 _RUNS_FOR_RUNS = 4  # runs of each side from which on an interval over runs exists
@@ -74,7 +72,7 @@ def differences(table: pd.DataFrame, by: str = "run_id") -> list[str]:
     return differing
 
 
-def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def interval(a: ArrayLike, b: ArrayLike) -> tuple[float, float] | None:
     """Bounds of how many times as large the values of B are as those of A; None where they are too few for any.
 
     They hold the factors by which A may be multiplied so that the test of Mann and Whitney finds no difference to B:
@@ -84,7 +82,7 @@ def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tupl
     no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say. All values are above 0.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    outside = excluded(len(first), len(second), confidence)
+    outside = excluded(len(first), len(second))
     if not outside:
         return None
     ratios = np.sort((second[:, None] / first[None, :]).ravel())
@@ -92,18 +90,16 @@ def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tupl
     return float(min(ratios[outside - 1], ratio)), float(max(ratios[-outside], ratio))
 
 
-@lru_cache(maxsize=256)
-def excluded(n_a: int, n_b: int, confidence: float = CONFIDENCE) -> int:
+def excluded(n_a: int, n_b: int) -> int:
     """The place, from either end, of the pair whose value bounds the interval; 0 where there is no such interval.
 
-    The largest c with P(U <= c - 1) <= (1 - confidence) / 2, for Mann and Whitney's U of two samples alike.
+    The largest c with P(U <= c - 1) <= (1 - CONFIDENCE) / 2, for Mann and Whitney's U of two samples alike.
     """
-    each = (1 - confidence) / 2
+    each = (1 - CONFIDENCE) / 2
     if max(n_a, n_b) > _EXACT_TO:
         middle, sd = n_a * n_b / 2, (n_a * n_b * (n_a + n_b + 1) / 12) ** 0.5
         return max(0, int(np.floor(middle + NormalDist().inv_cdf(each) * sd)))
-    below = np.cumsum(chances_of_u(n_a, n_b))
-    return int(np.searchsorted(below, each, side="right"))
+    return int(np.searchsorted(np.cumsum(chances_of_u(n_a, n_b)), each, side="right"))
 
 
 def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
@@ -150,25 +146,17 @@ class Comparison:
         return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
 
 
-def compare(
-    table: pd.DataFrame,
-    a: str,
-    b: str,
-    kind: str | None = None,
-    where: Iterable[str] | None = None,
-    anyway: bool = False,
-) -> Comparison:
+def compare(table: pd.DataFrame, a: str, b: str, kind: str | None = None, anyway: bool = False) -> Comparison:
     """Compare the runs, hosts or models called ``a`` and ``b`` (a run's beginning will do), cell by cell.
 
-    ``kind``: "run", "host" or "model"; None: the one that both names fit. ``where``: ``FIELD=VALUE``, of both sides.
-
+    ``kind``: "run", "host" or "model"; None: the one that both names fit.
     Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
     (``anyway``: told in the result instead), or have no cell in common.
     """
     import pandas as pd
 
     field, *names = _meant(table, a, b, kind)
-    counted = records.where(records.measured(table), where)
+    counted = records.measured(table)
     sides = [counted[counted[field] == name] for name in names]
     for name, side in zip(names, sides, strict=True):
         if side.empty:
