@@ -28,17 +28,15 @@ JUDGED = ("graded", "truncated")  # cut at the limit is a try that did not pass;
 
 _DTYPES = {"integer": "Int64", "number": "float64", "boolean": "boolean", "date-time": "datetime64[us, UTC]"}
 _FORMULA = r"^[=+\-@\t\r\n]"
-
-
 METRICS = (("pp_ts", "pp_ts", "tokens/s", 1.0), ("tg_ts", "tg_ts", "tokens/s", 1.0), ("ttft_ns", "ttft", "ms", 1e-6))
 """The figures: field of a record, what it is called, its unit, and what to multiply the field by for that unit."""
 
 
 def load(folder: Path | None = None, conditions: Iterable[str] | None = None) -> pd.DataFrame:
-    """The records that fit the ``conditions`` (``where``) under ``folder`` (default: where the recorder puts them), each repetition once.
+    """The records under ``folder`` (default: where the recorder puts them) that fit, each repetition once.
 
-    ``invalid`` tells why a repetition does not count, by the recorder or by a later mark. In ``.attrs["problems"]``
-    stands what could not be read, with file and line.
+    ``conditions``: as ``where`` takes them. ``invalid`` tells why a repetition does not count, by the recorder or by a
+    later mark. In ``.attrs["problems"]`` stands what could not be read, with file and line.
     """
     loaded = store.load(folder)
     table = where(frame(loaded.records, loaded.invalid), conditions)
@@ -50,13 +48,11 @@ def frame(records: Iterable[Record], invalid: Mapping[str, str] | None = None) -
     """These records as a table. ``invalid``: run id -> why the run does not count."""
     import pandas as pd
 
-    rows = list(records)
-    columns = {}
+    kinds = {}
     for name, about in Record.model_json_schema()["properties"].items():
-        kinds = [one.get("format", one.get("type")) for one in about.get("anyOf", [about])]
-        values = [getattr(row, name) for row in rows]
-        columns[name] = pd.Series(values, dtype=_DTYPES.get(kinds[0], "object"))
-    table = pd.DataFrame(columns)
+        kind = about.get("anyOf", [about])[0]
+        kinds[name] = _DTYPES.get(kind.get("format", kind.get("type")), "object")
+    table = pd.DataFrame([dict(record) for record in records], columns=list(kinds), dtype=object).astype(kinds)
     if invalid:
         table["invalid"] = table["run_id"].map(invalid).astype(object).combine_first(table["invalid"])
     return table
@@ -134,21 +130,21 @@ def _word(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def summary(table: pd.DataFrame, by: Sequence[str] = BY) -> pd.DataFrame:
-    """``spread`` of what counts, by these fields. Methods are never pooled: ``method`` is among them."""
-    by = list(dict.fromkeys(known(field) for field in (*by, "method")))
+def summary(table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """``spread`` of what counts, by these fields (else ``BY``). Methods are never pooled: ``method`` is among them."""
+    by = list(dict.fromkeys(known(field) for field in (*(by or BY), "method")))
     return spread(_worded(measured(table), by), by).sort_values([*by, "figure"], ignore_index=True)
 
 
-def grades(table: pd.DataFrame, by: Sequence[str] = GRADED_BY) -> pd.DataFrame:
-    """How often graded answers passed, by these fields and the task, and what a success cost.
+def grades(table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """How often graded answers passed, by these fields (else ``GRADED_BY``) and the task, and what a success cost.
 
     ``low`` and ``high``: the rate's 95% interval. ``try_s``: mean seconds of a try, the model being loaded;
     ``success_s``: seconds of trying for one success, infinite where none passed. ``levels``: how many reached which.
     """
     import pandas as pd
 
-    by = list(dict.fromkeys(known(field) for field in (*by, "task_id")))
+    by = list(dict.fromkeys(known(field) for field in (*(by or GRADED_BY), "task_id")))
     tries = (table["status"] == "ok") & ~table["is_warmup"] & table["invalid"].isna() & table["task_id"].notna()
     rows = []
     for values, part in _worded(table[tries], by).groupby(list(by), dropna=False):

@@ -51,7 +51,7 @@ def check(folder: Folder = None) -> None:
 def summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """Median and quartiles of what counts, by host, model, quantization, method and prompt unless --by says else."""
     table = bench.records.load(folder, where)
-    say(bench.records.summary_text(bench.records.summary(table, by or bench.records.BY)))
+    say(bench.records.summary_text(bench.records.summary(table, by)))
     if left := table.attrs["problems"]:
         say(f"{len(left)} lines are left out: workbook results check")
 
@@ -59,8 +59,7 @@ def summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
 @results_app.command("grades")
 def grades(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """How often graded answers passed, and the seconds of a success, by model, engine, task and thinking or --by."""
-    found = bench.records.grades(bench.records.load(folder, where), by or bench.records.GRADED_BY)
-    say(bench.records.grades_text(found))
+    say(bench.records.grades_text(bench.records.grades(bench.records.load(folder, where), by)))
 
 
 @results_app.command("compare")
