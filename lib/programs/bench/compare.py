@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from programs.bench import records, stats
 from programs.bench.store import one_run, printable, some
 from workbook.errors import BadOption, NotComparable
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
 
 KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
 """What can be compared, and the field of a record that names it."""
@@ -130,8 +128,6 @@ class Comparison:
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        import pandas as pd
-
         rows = []
         for e in self.effects.to_dict("records"):
             between = "too few" if np.isnan(e["low"]) else f"{e['low']:.3f} to {e['high']:.3f}"
@@ -153,8 +149,6 @@ def compare(table: pd.DataFrame, a: str, b: str, kind: str | None = None, anyway
     Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
     (``anyway``: told in the result instead), or have no cell in common.
     """
-    import pandas as pd
-
     field, *names = _meant(table, a, b, kind)
     counted = records.measured(table)
     sides = [counted[counted[field] == name] for name in names]

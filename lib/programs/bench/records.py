@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from programs.bench import store
 from programs.bench.fields import Record
@@ -18,9 +20,6 @@ from programs.bench.store import Contents
 from programs.judge import passk
 from workbook import paths
 from workbook.errors import BadOption
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BY = ("host", "model_name", "quant", "method", "prompt_id")
 GRADED_BY = ("model_name", "engine", "task_id", "thinking")
@@ -46,8 +45,6 @@ def load(folder: Path | None = None, conditions: Iterable[str] | None = None) ->
 
 def frame(records: Iterable[Record], invalid: Mapping[str, str] | None = None) -> pd.DataFrame:
     """These records as a table. ``invalid``: run id -> why the run does not count."""
-    import pandas as pd
-
     kinds = {}
     for name, about in Record.model_json_schema()["properties"].items():
         kind = about.get("anyOf", [about])[0]
@@ -71,8 +68,6 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
 
 def figures(kept: pd.DataFrame) -> pd.DataFrame:
     """These repetitions once for each figure that they have: its ``figure`` (name), ``unit`` and ``value``."""
-    import pandas as pd
-
     parts = [
         kept.assign(figure=name, unit=unit, value=kept[field].astype(float) * scale)
         for field, name, unit, scale in METRICS
@@ -142,8 +137,6 @@ def grades(table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame
     ``low`` and ``high``: the rate's 95% interval. ``try_s``: mean seconds of a try, the model being loaded;
     ``success_s``: seconds of trying for one success, infinite where none passed. ``levels``: how many reached which.
     """
-    import pandas as pd
-
     by = list(dict.fromkeys(known(field) for field in (*(by or GRADED_BY), "task_id")))
     tries = (table["status"] == "ok") & ~table["is_warmup"] & table["invalid"].isna() & table["task_id"].notna()
     rows = []
@@ -202,8 +195,6 @@ def grades_text(rows: pd.DataFrame) -> str:
     """What ``grades`` found, as lines of text; a field that is unknown everywhere is left out."""
     if rows.empty:
         return "No graded repetition fits."
-    import pandas as pd
-
     fields = rows[rows.columns[: rows.columns.get_loc("passed")]].dropna(axis="columns", how="all")
     told = [
         {

@@ -17,14 +17,14 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from programs.bench import privacy, stats, store
+from programs import bench
+from programs.bench import privacy, store
 from programs.bench.fields import Method, Record, Setup
 from programs.bench.machine import host_alias
 from programs.bench.measure import ChatCell, LoopCell, chat_cell, loop_cell, model_file
 from programs.bench.plan import ANY, LOADING, Plan, PlanCell
 from programs.bench.pull import pull
 from programs.bench.recorder import Recorder, one_line
-from programs.bench.records import frame
 from workbook import paths
 from workbook.alone import alone
 from workbook.engines import Context, Engine, connect, llama
@@ -179,9 +179,9 @@ class PlanSession:
                     bar.update(made.status != "skipped")
         finally:
             records = self.recorder.records
-            done = frame(r for r in records if r.status != "skipped")
-            doubts = [f"! {line}" for line in (*self.recorder.notes, *stats.doubts(done))]
-            say("\n".join([stats.table(done), *doubts]))
+            done = bench.records.frame(r for r in records if r.status != "skipped")
+            doubts = [f"! {line}" for line in (*self.recorder.notes, *bench.stats.doubts(done))]
+            say("\n".join([bench.stats.table(done), *doubts]))
             say(f"{len(records)} records in {paths.shown(self.recorder.path)}")
 
     def steps(self) -> Generator[tuple[PlanCell, Record]]:

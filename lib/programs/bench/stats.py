@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from programs.bench import records as tables
 from programs.bench.store import Contents, one_run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CV_LIMIT = 0.05
 TREND_LIMIT = 0.02  # a trend that moves the rate by less than this is no news
