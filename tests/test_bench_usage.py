@@ -190,7 +190,7 @@ def test_energy_by_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ("made", "says"),
     [
         (None, "no energy counters"), ({"name": "core"}, "no energy counters"), ({"uj": "x"}, "cannot be read"),
-        ({"most": ""}, "cannot be read"),
+        ({"most": ""}, "cannot be read"), ({"most": "0"}, "cannot be read"),
     ],
 )  # fmt: skip
 def test_energy_that_cannot_be_read_is_null_with_its_reason(

@@ -40,16 +40,16 @@ class LoopCell:
     base_seed: int = 42
     load_ns: int | None = None
     cold: bool | None = True
-    model_file: Path | None = None
+
+    model_file = None  # there is no text
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The engine's processes: this one."""
         return (os.getpid(),)
 
-    def prefix(self, rep: int) -> str | None:
+    def prefix(self, rep: int) -> None:
         """None: there is no text."""
-        return None
 
     def run(self, rep: int) -> tuple[Outcome, Answer | None]:
         """Decode on an empty context; the clock runs until the last logits are there."""

@@ -106,6 +106,10 @@ class PlanSettings(FrozenModel):
         return self
 
 
+Models = Annotated[tuple[Annotated[PlanModel, BeforeValidator(_named)], ...], BeforeValidator(_listed)]
+Prompts = Annotated[tuple[Annotated[PlanPrompt, BeforeValidator(_identified)], ...], BeforeValidator(_listed)]
+
+
 class Plan(FrozenModel):
     """A whole plan. ``repetitions`` follow one warm-up in each cell; ``seed`` is that of the warm-up."""
 
@@ -115,12 +119,8 @@ class Plan(FrozenModel):
     repetitions: Annotated[int, Field(ge=1, le=1000)] = 5
     seed: Annotated[int, Field(ge=0, le=2**31)] = 42
     timeout_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
-    models: Annotated[
-        tuple[Annotated[PlanModel, BeforeValidator(_named)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=100)
-    ] = (PlanModel(name=ANY),)  # fmt: skip
-    prompts: Annotated[
-        tuple[Annotated[PlanPrompt, BeforeValidator(_identified)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=200)
-    ]  # fmt: skip
+    models: Annotated[Models, Field(min_length=1, max_length=100)] = (PlanModel(name=ANY),)
+    prompts: Annotated[Prompts, Field(min_length=1, max_length=200)]
     thinking: Thinking = (None,)
     settings: Annotated[tuple[PlanSettings, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)] = (
         PlanSettings(),

@@ -195,22 +195,18 @@ class Recorder:
             return TaskResult(task_id=text.id), ("not graded: that runs generated code, and --yes was not given",)
         try:
             cut = answer.finish_reason == "length"
-            return task_result(judge.grade(text.id, answer.text, consent=self.consent, truncated=cut)), ()
+            found = judge.grade(text.id, answer.text, consent=self.consent, truncated=cut)
+            alike = ("task_id", "task_version", "mark", "passed", "sandbox", "grader_version", "code_sha256")
+            return TaskResult(
+                **{name: getattr(found, name) for name in alike},
+                grade=found.level,
+                grade_outcome=found.outcome,
+                grade_reasons=tuple(_printable(reason) for reason in found.reasons[:50] if reason.strip()),
+                checks={_printable(name)[:100]: passed for name, passed in list(found.checks.items())[:100]},
+            ), ()
         except Exception as error:  # noqa: BLE001  the answer is kept: it can be graded later
             said = f"not graded: {one_line(error)}"[:1000]
             return TaskResult(task_id=text.id, grade_outcome="harness_error"), (said,)
-
-
-def task_result(found: judge.Grade) -> TaskResult:
-    """A grade as a record keeps it."""
-    alike = ("task_id", "task_version", "mark", "passed", "sandbox", "grader_version", "code_sha256")
-    return TaskResult(
-        **{name: getattr(found, name) for name in alike},
-        grade=found.level,
-        grade_outcome=found.outcome,
-        grade_reasons=tuple(_printable(reason) for reason in found.reasons[:50] if reason.strip()),
-        checks={_printable(name)[:100]: passed for name, passed in list(found.checks.items())[:100]},
-    )
 
 
 def one_line(error: Exception) -> str:

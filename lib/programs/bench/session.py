@@ -150,10 +150,8 @@ class PlanSession:
             elif why:
                 what = f"the model is missing: skipped. {why}".rstrip(". ")
             else:
-                took = [
-                    r.total_ns / 1e9 for r in earlier if r.cell_hash == cell.hash and r.status == "ok" and r.total_ns
-                ]
-                each = median(took) if took else None
+                same = [r for r in earlier if r.cell_hash == cell.hash and r.status == "ok"]
+                each = median((r.total_ns or 0) / 1e9 for r in same) if same else None
                 total = None if each is None or total is None else total + left * each
                 basis = "no record of it here yet" if each is None else "by earlier records"
                 what = f"{left} of {plan.repetitions + 1} to do, {spoken(each and left * each)} ({basis})"

@@ -225,7 +225,10 @@ def packages_uj(root: Path = POWERCAP) -> dict[Path, tuple[int, int]]:
     zones = [zone for zone in root.glob("intel-rapl:*") if (zone / "name").read_text().startswith("package")]
     if not zones:
         raise FileNotFoundError
-    return {zone: (_number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")) for zone in zones}
+    found = {zone: (_number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")) for zone in zones}
+    if min(most for _, most in found.values()) <= 0:
+        raise ValueError("a counter without its limit")
+    return found
 
 
 def joules(before: dict[Path, tuple[int, int]], after: dict[Path, tuple[int, int]]) -> float:

@@ -1,14 +1,11 @@
 """What an answer holds: the program in it, or its words without thinking and Markdown.
 
-Thinking is taken out first (``<think>…</think>``; one that never ends takes the rest with it). For a program then:
-
 1. Fenced blocks (``` or ~~~, any indentation, with or without a language). Those of another language are left out.
    A fence that opens while another is open closes it. A block that never closes was cut.
 2. Of several blocks: the largest that parses. It is joined with the others, in their order, where it reads a name
    that only they bind, or where it runs nothing and a later one calls what it defines. Where none parses alone, all
    of them together, if that parses; else the largest as it is.
-3. Without a fence: the whole answer where it parses and does something, else its first stretch of lines that begins
-   like a program and parses, with prose before and after it.
+3. Without a fence: the first stretch of lines that begins like a program and parses.
 """
 
 from __future__ import annotations
@@ -20,20 +17,22 @@ import symtable
 import textwrap
 import unicodedata
 import warnings
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Shape = Literal["one block", "several blocks", "no fence", "none", "truncated"]
 
 LONGEST = 400_000  # characters of an answer that are read: ten times the longest program a model writes
 _BUDGET = 1_000_000  # characters that are parsed in search of code without fences
 _PYTHON = {"", "python", "python3", "py", "py3", "python2", "pygame", "turtle", "ipython", "code"}
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+_FENCED = re.compile(  # it ends at a bare fence, before one that opens another block, or where the answer is cut
+    r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)"
+    r"(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|(?=^[ \t]*(?P=mark)[`~]*[^`\n]*$)|(?P<cut>\Z))",
+    re.MULTILINE | re.DOTALL,
+)
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
-_THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THINKS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_OPENS = re.compile(r"^\s*<think(?:ing)?>", re.MULTILINE | re.IGNORECASE)
-_CLOSES = re.compile(r"</think(?:ing)?>[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,22 +43,17 @@ class Extracted:
     outcome: Shape
 
 
-@dataclass
-class _Block:
-    language: str
-    lines: list[str] = field(default_factory=list)
-    closed: bool = False
-
-    @property
-    def code(self) -> str:
-        return textwrap.dedent("\n".join(self.lines)).strip("\n") + "\n"
+class _Block(NamedTuple):
+    code: str
+    indented: str  # as it stands in the answer
+    closed: bool
 
 
 def program(answer: str) -> Extracted:
     """The program in ``answer``; the module's description says which one of several."""
     text = answer[:LONGEST].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text, unfinished = without_thinking(text)
-    blocks = [block for block in _blocks(text) if block.language in _PYTHON and block.code.strip()]
+    blocks = _blocks(text)
     if not blocks:
         bare = _unfenced(text)
         return Extracted(bare, "no fence" if bare else "truncated" if unfinished else "none")
@@ -69,19 +63,13 @@ def program(answer: str) -> Extracted:
 
 
 def without_thinking(text: str) -> tuple[str, bool]:
-    """``text`` without what stands in think tags, and whether the last thinking never ended.
+    """``text`` after its last thinking, and whether another thinking begins there and never ends.
 
-    A template may open the thinking itself: then only its end stands in the answer, and all before it goes.
+    A template may open the thinking itself: then only its end stands in the answer.
     """
-    opens = _THINKS.search(text)
-    while opens and (closes := _THOUGHT.search(text, opens.end())):
-        text = text[: opens.start()] + text[closes.end() :]
-        opens = _THINKS.search(text, opens.start())
-    opened = _OPENS.search(text)
-    if opened:
-        return text[: opened.start()], True
-    closed = _CLOSES.search(text)
-    return text[closed.end() :] if closed else text, False
+    text = _THOUGHT.split(text)[-1]
+    opened = _THINKS.search(text)
+    return (text[: opened.start()], True) if opened else (text, False)
 
 
 def fault(code: str) -> Exception | None:
@@ -103,20 +91,13 @@ def parsed(code: str) -> ast.Module:
 
 
 def _blocks(text: str) -> list[_Block]:
-    """The fenced blocks in their order, each without the indentation of its fence."""
-    found, mark, indent = list[_Block](), "", ""
-    for line in text.split("\n"):
-        fence = _FENCE.match(line)
-        if fence and fence["mark"].startswith(mark):
-            info = fence["info"].strip()
-            if mark:
-                found[-1].closed = True
-            mark, indent = (fence["mark"], fence["indent"]) if info or not mark else ("", "")
-            if mark:
-                language = re.split(r"[\s{,:]", info.lstrip("{."), maxsplit=1)[0].rstrip("}").lower()
-                found.append(_Block(language))
-        elif mark:
-            found[-1].lines.append(line.removeprefix(indent) if line.startswith(indent) else line.lstrip(" \t"))
+    """The fenced blocks of Python in their order."""
+    found = []
+    for match in _FENCED.finditer(text):
+        language = re.split(r"[\s{},:]", match["info"].strip().lstrip("{."), maxsplit=1)[0].lower()
+        code = textwrap.dedent(match["code"]).strip("\n") + "\n"
+        if language in _PYTHON and code.strip():
+            found.append(_Block(code, match["code"], closed=match["cut"] is None))
     return found
 
 
@@ -124,7 +105,7 @@ def _chosen(blocks: list[_Block]) -> tuple[str, list[_Block]]:
     """The code of the blocks that make the program, and these blocks."""
     whole = [block for block in blocks if fault(block.code) is None]
     if not whole and len(blocks) > 1:
-        together = "".join("\n".join([*block.lines, ""]) for block in blocks)
+        together = textwrap.dedent("".join(block.indented for block in blocks))
         if fault(together) is None:
             return together, blocks
     largest = max(whole or blocks, key=lambda block: len(block.code))
@@ -157,10 +138,11 @@ def _names(code: str) -> tuple[set[str], set[str]]:
 def _runs(code: str) -> bool:
     """Whether the code does something when it is run: a call, a loop or a condition outside its definitions."""
     acting = ast.While | ast.For | ast.If | ast.With | ast.Try
-    return any(
-        isinstance(node, acting) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
-        for node in parsed(code).body
-    )
+    return any(isinstance(node, acting) or _is_call(node) for node in parsed(code).body)
+
+
+def _is_call(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
 
 
 def _unfenced(text: str) -> str | None:
@@ -175,20 +157,13 @@ def _unfenced(text: str) -> str | None:
             spent += len(code)
             error = fault(code)
             if error is None:
-                if any(map(_does_something, parsed(code).body)):
+                # One word, a number or a quotation parses too, and is no program.
+                if any(_is_call(node) or not isinstance(node, ast.Expr | ast.AnnAssign) for node in parsed(code).body):
                     return code
                 break
             broken_at = error.lineno if isinstance(error, SyntaxError) else None
             end = min(end, start + broken_at if broken_at else end) - 1
     return None
-
-
-def _does_something(node: ast.stmt) -> bool:
-    """Whether this is of a program: one word, a number or a quotation parses too."""
-    says_nothing = ast.Name | ast.Constant | ast.Tuple | ast.Attribute | ast.BinOp | ast.UnaryOp | ast.Compare
-    return not (
-        isinstance(node, ast.AnnAssign) or (isinstance(node, ast.Expr) and isinstance(node.value, says_nothing))
-    )
 
 
 def plain(answer: str) -> str:
@@ -203,8 +178,3 @@ def folded(text: str) -> str:
     text = unicodedata.normalize("NFKD", text.replace("’", "'"))
     text = "".join(sign for sign in text if not unicodedata.combining(sign))
     return " ".join(text.split()).strip(" .!?\"'`«»“”:").casefold()
-
-
-def printable(text: str) -> str:
-    """What a program says of itself, in one line and without the codes that would move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:600]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from programs.judge import candidate, levels, tasks
-from programs.judge.answer import fault, plain, printable, program
-from programs.judge.checkers import FunctionDoes, SnakeContract, SnakeLevels
+from programs.judge.answer import fault, plain, program
 from programs.judge.levels import Finding, Mark, Result
-from programs.judge.tasks import Task
+from programs.judge.tasks import SnakeLevels, Task, Words
 from workbook import paths
-from workbook.errors import NoConsent
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,11 @@ class Grade:
 
     def report(self) -> str:
         """All of it, as lines of text."""
-        checks = ", ".join(f"{name} {'yes' if right else 'no'}" for name, right in self.checks.items())
         rows = [
             ("task", f"{self.task_id}, version {self.task_version}"),
             ("grade", self.verdict),
-            ("mark", self.mark or ""),
-            ("checks", checks),
+            ("mark", self.mark),
+            ("checks", ", ".join(f"{name} {'yes' if right else 'no'}" for name, right in self.checks.items())),
             *(("why", reason) for reason in self.reasons),
             ("sandbox", self.sandbox or "nothing was run"),
             ("grader", self.grader_version),
@@ -63,17 +60,12 @@ class Grade:
         return "\n".join(f"{name:<8} {text}" for name, text in rows if text)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def version() -> str:
     """The grader's version: it changes with any change of the levels, the drivers, the checkers or the tasks."""
     room = Path(__file__).parent
-    code = [path for path in room.rglob("*.py") if "box" not in path.relative_to(room).parts]
-    return f"{_digest(code)}-{_digest((paths.data() / 'prompts').glob('*.yaml'))}"
-
-
-def _digest(files: Iterable[Path]) -> str:
-    whole = b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in sorted(files))
-    return hashlib.sha256(whole).hexdigest()[:12]
+    files = sorted([*room.glob("*.py"), *room.glob("play/*.py"), *(paths.data() / "prompts").glob("*.yaml")])
+    return hashlib.sha256(b"\0".join(path.read_bytes().replace(b"\r\n", b"\n") for path in files)).hexdigest()[:16]
 
 
 def grade(
@@ -84,7 +76,7 @@ def grade(
 
     Parameters
     ----------
-    consent : the user agreed that generated programs are run, contained; needed by the tasks that run code.
+    consent : the user agreed that generated programs are run, contained; needed where there is one to run.
     truncated : the answer was cut at its limit of tokens. Then it passes where it passes all the same; else its
         outcome is "truncated", not a fail. To count a rate over samples, count it as not passed, and say how many.
     python : the interpreter that runs it; this one without. ``tier``: of the sandbox; the strongest without.
@@ -94,11 +86,10 @@ def grade(
     BadTask, NoConsent, NoSandbox
     """
     one = tasks.task(task_id)
-    if not one.needs_code:
+    if isinstance(one.checker, Words):
         said = plain(answer)
         checks, why = one.checker.judge(said) if said else ({"answered": False}, "an empty answer")
         return _made(one, Finding(checks=checks, reasons=[why]), None, cut=truncated)
-    _agreed(consent)
     found = program(answer)
     cut = truncated or found.outcome == "truncated"
     if found.code is None:
@@ -110,38 +101,27 @@ def grade(
     return _made(one, finding, found.code, cut=truncated and found.outcome == "truncated")
 
 
-def grade_program(
-    task_id: str, code: str, *, consent: bool, python: Path | None = None, tier: str | None = None
-) -> Grade:
-    """Grade a program as it is, without an answer around it. Raises as ``grade`` does."""
+def grade_program(task_id: str, code: str, **how: Any) -> Grade:
+    """Grade a program as it is, without an answer around it; ``how`` and errors as of ``grade``."""
     one = tasks.task(task_id)
     if not one.needs_code:
-        return grade(task_id, code, consent=consent)
-    _agreed(consent)
+        return grade(task_id, code, **how)
     code = code.replace("\r\n", "\n").removeprefix("\ufeff")
-    return _made(one, _found(one, code, consent=consent, python=python, tier=tier), code, cut=False)
+    return _made(one, _found(one, code, **how), code, cut=False)
 
 
-def grade_file(
-    path: Path, task_id: str, *, consent: bool, python: Path | None = None, tier: str | None = None
-) -> Grade:
-    """Grade a program (``.py``) or an answer (any other file). Raises as ``grade`` does."""
-    text = path.read_bytes().decode("utf-8", "replace")
+def grade_file(path: Path, task_id: str, **how: Any) -> Grade:
+    """Grade a program (``.py``) or an answer (any other file); ``how`` and errors as of ``grade``."""
     graded = grade_program if path.suffix == ".py" else grade
-    return graded(task_id, text, consent=consent, python=python, tier=tier)
-
-
-def _agreed(consent: bool) -> None:
-    if not consent:
-        raise NoConsent("a program that a model wrote is run only after a yes: consent=True, or --yes.")
+    return graded(task_id, path.read_bytes().decode("utf-8", "replace"), **how)
 
 
 def _found(one: Task, code: str, **how: Any) -> Finding:
     """Run the program in the sandbox, as the task's checker asks."""
     checker = one.checker
+    assert not isinstance(checker, Words)
     if isinstance(checker, SnakeLevels):
         return levels.judge(code, **how)
-    assert isinstance(checker, FunctionDoes | SnakeContract)
     if fault(code):
         return Finding(checks={"parses": False}, reasons=["it does not parse"])
     ended, answers, problem = candidate.answers(code, checker.calls(), **how)
@@ -153,10 +133,10 @@ def _found(one: Task, code: str, **how: Any) -> Finding:
 
 def _made(one: Task, finding: Finding, code: str | None, cut: bool) -> Grade:
     """The grade of what was found; where the answer was cut, what did not pass is not decided."""
-    snake = isinstance(one.checker, SnakeLevels)
-    passed = finding.level == "L6" if snake else bool(finding.checks) and all(finding.checks.values())
+    reached = finding.level if isinstance(one.checker, SnakeLevels) else None
+    passed = reached == "L6" if reached else bool(finding.checks) and all(finding.checks.values())
     outcome: Result = "truncated" if cut and finding.outcome == "graded" and not passed else finding.outcome
-    level = finding.level if snake and outcome == "graded" else None
+    level = reached if outcome == "graded" else None
     return Grade(
         task_id=one.id,
         task_version=one.version,
@@ -164,7 +144,8 @@ def _made(one: Task, finding: Finding, code: str | None, cut: bool) -> Grade:
         outcome=outcome,
         passed=passed if outcome == "graded" else None,
         checks=finding.checks,
-        reasons=tuple(printable(why) for why in finding.reasons if why),
+        # What a program says of itself, without the codes that would move a terminal's cursor.
+        reasons=tuple("".join(c if c.isprintable() else " " for c in why)[:600] for why in finding.reasons if why),
         mark=levels.MARKS[level] if level else None,
         sandbox=finding.tier,
         grader_version=version(),

@@ -1,6 +1,4 @@
-"""How far a free-form Snake gets: L0 to L6, and the report's three marks.
-
-A level is reached when its check and all below it hold:
+"""How far a free-form Snake gets: L0 to L6, and the report's three marks. A level needs all below it:
 
 - L0 there is nothing that this Python can parse (no code at all, or not Python),
 - L1 it parses, L2 its imports work,
@@ -16,16 +14,18 @@ end, by a picture that no key moves any more, or by a snake that is small again.
 from __future__ import annotations
 
 import ast
-import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from programs.judge import box, candidate
 from programs.judge.answer import fault, parsed
 from programs.judge.box import Ended
+from programs.judge.play.launch import TOOLKITS
+from programs.judge.play.player import FRAMES
 from workbook.errors import NoSandbox
 
 Result = Literal["graded", "ungraded", "truncated", "harness_error"]
@@ -39,7 +39,7 @@ MARKS: Final[dict[str, Mark]] = {
 """Ours: the report prints three signs and never says what they mean. Good: a whole game. With reserve: it plays, and
 something of the game is missing or could not be shown. Bad: nothing to play."""
 
-TOOLKITS: Final = ("pygame", "turtle", "curses", "tkinter")
+_TOOLKITS = ", ".join(TOOLKITS)
 UNPLAYABLE: Final = frozenset({
     "arcade", "asciimatics", "blessed", "cocos", "colorama", "cv2", "freegames", "getch", "getkey", "glfw", "ipycanvas",
     "keyboard", "kivy", "matplotlib", "msvcrt", "numpy", "OpenGL", "panda3d", "PIL", "PyQt5", "PyQt6", "PySide2",
@@ -48,12 +48,13 @@ UNPLAYABLE: Final = frozenset({
 })  # fmt: skip
 """Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
-Count = Annotated[int, Field(ge=0, le=10**7)]
-Short = Annotated[str, Field(max_length=1000)]
+# Programs with one of these have a chance that no seed repeats.
+UNSEEDED: Final = {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "numpy", "secrets"}
 GAMES = 3  # games played with other seeds before L5 counts as not shown
-FRAMES = 300
 SHORT = 50  # frames in all that do where every game ends itself: a small board is soon crossed
 TIMEOUT_S = 40  # behind the driver's own limit
+Decision = tuple[bool | None, str]
+"""Whether a level's check held, None where it could not be shown either way, and why."""
 
 
 @dataclass
@@ -65,16 +66,6 @@ class Finding:
     reasons: list[str] = field(default_factory=list)
     tier: str | None = None
 
-    def check(self, name: str, held: bool | None, why: str = "") -> None:
-        """Whether a level's check held; None: it could not be shown either way."""
-        if held is not None:
-            self.checks[name] = held
-        self.reasons += [why] if why else []
-
-    def stop(self, outcome: Result, why: str) -> None:
-        """It is not graded, for this reason."""
-        self.outcome, self.reasons = outcome, [*self.reasons, why]
-
     @property
     def level(self) -> str | None:
         """The last level whose check and all below it hold; None where it is not graded."""
@@ -85,28 +76,27 @@ class Finding:
 class Play(BaseModel):
     """One game, as its driver tells it; checked, since it comes from the program's process.
 
-    ``how`` is "stopped" where the driver could not tell. ``imports``: why an import fails, ``missing``: the module
-    that is not there; ``started``: whether the imports were tried to the end.
+    ``how`` is "stopped" where the driver could not tell. ``started``: the imports were tried to the end; ``imports``:
+    why one fails, ``missing``: the module that is not there.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    how: Literal["done", "over", "no end", "exit", "failed", "exception", "imports", "missing", "slow", "stopped"]
-    error: Short | None
-    frames: Count = 0
-    drawn: Count = 0
-    changes: Count = 0
-    prints: Annotated[list[int], Field(max_length=1000)] = []
-    steps: Count = 0
-    eaten: Count = 0
-    grown: Count = 0
-    passed: Count = 0
-    over: Annotated[list[Short], Field(max_length=10)] = []
+    how: str
+    error: str | None
+    tier: str
+    frames: int = 0
+    drawn: int = 0
+    changes: int = 0
+    prints: list[int] = []
+    steps: int = 0
+    eaten: int = 0
+    grown: int = 0
+    passed: int = 0
+    over: list[str] = []
     read: bool = False
     started: bool = False
-    imports: Short = ""
-    missing: Short = ""
-    tier: str = ""
-    harness: bool = False
+    imports: str | None = None
+    missing: str | None = None
 
     @property
     def fine(self) -> bool:
@@ -128,15 +118,14 @@ def play(code: str, toolkit: str, kind: Literal["still", "steer"], seed: int, **
     """Play one game of ``code`` in the sandbox. Raises NoConsent, NoSandbox."""
     asked = {"play": kind, "seed": seed, "toolkit": toolkit}
     windows = toolkit in ("turtle", "tkinter")
-    ended, told = candidate.run("launch", code, asked, timeout_s=TIMEOUT_S, display=windows, **how)
-    game, first = Play(how="stopped", error=_why(ended)), dict[str, Any]()
-    for line in told:
-        if "imports" in line:
-            first = {"started": True, "imports": str(line["imports"] or "")[:500], "missing": str(line.get("missing"))}
-        else:
-            with contextlib.suppress(ValidationError):
-                game = Play.model_validate(line)
-    return game.model_copy(update={**first, "tier": ended.tier, "harness": ended.how == "harness"})
+    ended, lines = candidate.run("launch", code, asked, timeout_s=TIMEOUT_S, display=windows, **how)
+    harness = ended.how == "harness"
+    without = {"how": "harness" if harness else "stopped", "error": _why(ended), "tier": ended.tier}
+    told = {} if harness else {name: value for line in lines for name, value in line.items()}
+    try:
+        return Play.model_validate({**without, **told})
+    except ValidationError:
+        return Play.model_validate(without)
 
 
 def _why(ended: Ended) -> str:
@@ -152,42 +141,30 @@ def _why(ended: Ended) -> str:
 
 def judge(code: str, **how: Any) -> Finding:
     """Grade a program; ``how``: consent, python, tier, as ``box.run`` takes them. Raises NoConsent, NoSandbox."""
-    finding = Finding()
     error = fault(code)
-    tree = ast.Module([], []) if error else parsed(code)
-    finding.checks["L1"] = bool(tree.body)
-    if not tree.body:
-        line = getattr(error, "lineno", None)
-        said = f"it does not parse: {getattr(error, 'msg', None) or error}" + (f" (line {line})" if line else "")
-        finding.reasons.append(said if error else "there is no code in it")
-        return finding
-    imports, names = _used(tree)
+    if error or not parsed(code).body:
+        why = f"it does not parse: {error}" if error else "there is no code in it"
+        return Finding(checks={"L1": False}, reasons=[why])
+    imports, names = _used(parsed(code))
     toolkit = next((name for name in TOOLKITS if name in imports), None)
     unwatched = _unwatched(toolkit, imports, names)
     if unwatched:
-        finding.stop("ungraded", unwatched)
-        return finding
-    by_chance = names & {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "datetime"}
-    unseeded = bool(by_chance or imports & {"numpy", "secrets"})
+        return Finding("ungraded", {"L1": True}, [unwatched])
     try:
-        _play(partial(play, code, toolkit or "none", **how), finding, toolkit, unseeded)
+        return _found(partial(play, code, toolkit or "none", **how), toolkit, bool((imports | names) & UNSEEDED))
     except NoSandbox as missing:
         box.chosen(how.get("tier"))  # no tier at all is the caller's matter; no screen for windows is this program's
-        finding.stop("ungraded", str(missing))
-    return finding
+        return Finding("ungraded", {"L1": True}, [str(missing)])
 
 
 def _used(tree: ast.Module) -> tuple[set[str], set[str]]:
     """The modules that a program imports, by their first name, and all names and attributes in it."""
-    modules, names = set[str](), set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            modules.add((node.module or "").partition(".")[0])
-        elif isinstance(node, ast.Name | ast.Attribute):
-            names.add(node.id if isinstance(node, ast.Name) else node.attr)
-    return modules, names
+    nodes = list(ast.walk(tree))
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return {module.partition(".")[0] for module in modules}, names
 
 
 def _unwatched(toolkit: str | None, imports: set[str], names: set[str]) -> str:
@@ -195,102 +172,94 @@ def _unwatched(toolkit: str | None, imports: set[str], names: set[str]) -> str:
     other = sorted(imports & UNPLAYABLE)
     if toolkit is None and (other or "input" in names):
         what = f"it uses {', '.join(other)}" if other else "it plays in the terminal by input()"
-        return f"{what}: there is no driver for that. Graded are {', '.join(TOOLKITS)}"
+        return f"{what}: there is no driver for that. Graded are {_TOOLKITS}"
     if toolkit and "multiprocessing" in imports and names & {"Process", "Pool", "Manager"}:
         return "it plays in several processes, and only one of them can be watched"
     return ""
 
 
-def _play(start: Any, finding: Finding, toolkit: str | None, unseeded: bool) -> None:
+def _found(start: Callable[..., Play], toolkit: str | None, unseeded: bool) -> Finding:
+    """Play until every level is decided; ``start``: plays one game, of this kind and seed."""
     still = start("still", 1)
-    finding.tier = still.tier
-    if not _starts(still, finding, toolkit or "nothing"):
-        return
-    if toolkit is None:
-        finding.check("L3", False, f"it draws nothing: it imports none of {', '.join(TOOLKITS)}")
-        return
-    again = start("still", 1) if unseeded else still
-    steer = start("steer", 1)
-    games = [still, again, steer] if unseeded else [still, steer]
+    stopped = _before_playing(still, toolkit)
+    if stopped:
+        return stopped
+    games = [still, start("steer", 1)]
     for seed in range(2, GAMES + 1):
         frames = sum(game.frames for game in games if game.drawn)
         shown = frames >= FRAMES and any(game.ate for game in games) and any(game.ended for game in games)
         if shown or not all(game.fine for game in games):
             break
         games.append(start("steer", seed))
-    _frames(games, finding)
-    if finding.checks["L3"]:
-        _keys(still, again, steer, finding)
-        _eating(games, finding)
-        _ending(games, finding)
+    finding = Finding(checks={"L1": True, "L2": True}, tier=still.tier)
+    for level, decide in (("L3", _frames), ("L4", partial(_keys, unseeded)), ("L5", _eating), ("L6", _ending)):
+        held, why = decide(games)
+        finding.checks |= {} if held is None else {level: held}
+        finding.reasons += [why] if why else []
+        if not finding.checks["L3"]:
+            break
+    return finding
 
 
-def _starts(game: Play, finding: Finding, toolkit: str) -> bool:
-    """L2: whether the imports work; an absent toolkit or display is no fault of the program."""
-    if game.harness:
-        finding.stop("harness_error", game.error or "")
-    elif game.how == "missing":
-        finding.stop("ungraded", f"{toolkit} does not work here: {game.error}")
-    elif not game.started:
-        finding.check("L2", False, game.error or "")
-    elif game.missing in UNPLAYABLE:
-        finding.stop("ungraded", f"it needs {game.missing}, which is not here")
-    else:
-        finding.check("L2", not game.imports, f"an import fails: {game.imports}" if game.imports else "")
-    return finding.checks.get("L2", False)
+def _before_playing(game: Play, toolkit: str | None) -> Finding | None:
+    """What a program comes to that shows no game; an absent toolkit or display is no fault of the program."""
+    cases: list[tuple[bool, Result, dict[str, bool], str]] = [
+        (game.how == "harness", "harness_error", {}, game.error or ""),
+        (game.how == "missing", "ungraded", {}, f"{toolkit} does not work here: {game.error}"),
+        (game.missing in UNPLAYABLE, "ungraded", {}, f"it needs {game.missing}, which is not here"),
+        (not game.started, "graded", {"L2": False}, game.error or ""),
+        (bool(game.imports), "graded", {"L2": False}, f"an import fails: {game.imports}"),
+        (not toolkit, "graded", {"L2": True, "L3": False}, f"it draws nothing: it imports none of {_TOOLKITS}"),
+    ]
+    return next((Finding(how, {"L1": True, **held}, [why], game.tier) for case, how, held, why in cases if case), None)
 
 
-def _frames(games: list[Play], finding: Finding) -> None:
+def _frames(games: list[Play]) -> Decision:
     """L3: 300 frames of one game without an exception, or games that all end by themselves after a few."""
     drawn = [game for game in games if game.drawn]
     by_itself = bool(drawn) and all(game.how == "exit" and game.drawn >= 5 for game in drawn)
     most, together = max((game.frames for game in drawn), default=0), sum(game.frames for game in drawn)
     wrong = next((game for game in games if not game.fine), None)
     enough = most >= FRAMES or (wrong is None and together >= (SHORT if by_itself else FRAMES))
-    why = "" if enough else f"it shows {most} frames and ends" if most else "it shows no frame"
     if wrong is not None:
         after = "" if wrong.how == "stopped" else f"after {wrong.frames} frames: "
-        why = f"a game stops {after}{wrong.error or wrong.how}"
-    finding.check("L3", enough, why)
+        return enough, f"a game stops {after}{wrong.error or wrong.how}"
+    return enough, "" if enough else f"it shows {most} frames and ends" if most else "it shows no frame"
 
 
-def _keys(still: Play, again: Play, steer: Play, finding: Finding) -> None:
-    """L4: whether a game with arrow keys shows frames that the same game without them does not."""
-    if "stopped" in (still.how, again.how, steer.how):
-        finding.check("L4", False, "a game ended before it could be compared with another")
-    elif still.prints != again.prints:
-        follows = True if steer.steps > 20 and steer.eaten > 0 else None
-        why = "its chance cannot be repeated, so the keys' effect is judged by whether the player gets to food"
-        finding.check("L4", follows, why)
-    else:
-        follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2
-        finding.check("L4", follows, "" if follows else "the arrow keys (and WASD, ZQSD) change nothing in its frames")
+def _keys(unseeded: bool, games: list[Play]) -> Decision:
+    """L4: whether a game with arrow keys shows frames that the same game without them does not.
+
+    Where the frames differ by chance too, keys work if the player gets to the food.
+    """
+    still, steer = games[:2]
+    if "stopped" in (still.how, steer.how):
+        return False, "a game ended before it could be compared with another"
+    follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2 and (steer.eaten > 0 or not unseeded)
+    return follows, "" if follows else "the arrow keys (and WASD, ZQSD) change nothing in its frames"
 
 
-def _eating(games: list[Play], finding: Finding) -> None:
+def _eating(games: list[Play]) -> Decision:
     """L5, three-valued: shown, refuted (food passed over or eaten in vain), or not shown."""
     eaten, passed = sum(game.eaten for game in games), sum(game.passed for game in games)
-    if any(game.ate for game in games):
-        finding.check("L5", True)
-    elif eaten >= 2:
-        finding.check("L5", False, f"it ate {eaten} times and never grew")
-    elif passed >= 2:
-        finding.check("L5", False, f"it passed over food {passed} times, which stayed")
-    elif any(game.read for game in games):
-        finding.check("L5", None, "L5 not shown: the player did not get to the food")
-    else:
-        finding.check("L5", None, "L5 not shown: no snake and food could be made out in its pictures")
+    cases: list[tuple[bool, bool | None, str]] = [
+        (any(game.ate for game in games), True, ""),
+        (eaten >= 2, False, f"it ate {eaten} times and never grew"),
+        (passed >= 2, False, f"it passed over food {passed} times, which stayed"),
+        (any(game.read for game in games), None, "L5 not shown: the player did not get to the food"),
+        (True, None, "L5 not shown: no snake and food could be made out in its pictures"),
+    ]
+    return next((held, why) for case, held, why in cases if case)
 
 
-def _ending(games: list[Play], finding: Finding) -> None:
+def _ending(games: list[Play]) -> Decision:
     """L6: how a game ended, or that none did although the player ran into walls and into itself."""
     said = {"text": "it says so", "exit": "the program ends", "frozen": "nothing moves any more",
             "reset": "it starts anew"}  # fmt: skip
     ways = sorted({way for game in games if game.ended for way in game.over or ["exit"]})
     if ways:  # it does not hold where another game ended in an exception instead
         fine = all(game.fine for game in games)
-        finding.check("L6", fine, "game over: " + ", ".join(said.get(way, way) for way in ways))
-    elif any(game.how == "no end" for game in games):
-        finding.check("L6", False, "no game over: not at the border, not by running into itself")
-    else:
-        finding.check("L6", None, "L6 not shown: no game was played to its end")
+        return fine, "game over: " + ", ".join(said.get(way, way) for way in ways)
+    if any(game.how == "no end" for game in games):
+        return False, "no game over: not at the border, not by running into itself"
+    return None, "L6 not shown: no game was played to its end"

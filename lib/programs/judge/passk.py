@@ -25,8 +25,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def interval(n: int, c: int, k: int) -> tuple[float, float]:
     """95% bounds of pass@k: those of the rate c/n after Clopper and Pearson, carried through 1 - (1 - p)^k.
 
-    The curve rises with p, so the bounds keep their coverage, which is at least 95%. They are those of drawing k new
-    answers, not k of these n. Raises BadOption.
+    They are those of drawing k new answers, not k of these n. Raises BadOption.
     """
     _possible(n, c, k)
     binomtest = importlib.import_module("scipy.stats").binomtest  # slow to import, and without types

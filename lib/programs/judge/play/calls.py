@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import described, opened
+from .launch import described, opened
 
 LONGEST = 20_000  # characters of one answer
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Load ``candidate.py`` and answer the calls that stand on standard input; never returns."""
-    report, asked, code = opened(folder)
+    report, asked, code = opened()
     module = type(sys)("candidate")
     sys.modules["candidate"] = module
     try:
@@ -34,15 +34,12 @@ def answers(names: Mapping[str, Any], calls: Sequence[Sequence[Any]]) -> Iterato
         try:
             if name in ("new", "step"):
                 game = names["SnakeGame"](*args[:2], [tuple(cell) for cell in args[2]]) if name == "new" else game
-                answer = {"returned": None if name == "new" else game.step(*args)} | _state(game)
+                answer = {"returned": None if name == "new" else game.step(*args), "score": game.score}
+                food = None if game.food is None else list(game.food)
+                answer |= {"snake": [list(cell) for cell in game.snake], "food": food, "over": game.over}
             else:
                 answer = {"value": names[name](*args)}
             text = json.dumps(answer)
         except BaseException as error:  # noqa: BLE001
             text = json.dumps({"raised": type(error).__name__ if name in ("new", "step") else described(error)})
         yield json.loads(text) if len(text) <= LONGEST else {"raised": "a very long answer"}
-
-
-def _state(game: Any) -> dict[str, Any]:
-    snake, food = [list(cell) for cell in game.snake], game.food if game.food is None else list(game.food)
-    return {"snake": snake, "food": food, "score": game.score, "over": game.over}

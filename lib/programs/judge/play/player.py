@@ -39,7 +39,7 @@ class Player:
     changes: int = 0
     prints: list[int] = field(default_factory=list)  # of the first frames, to compare two games
     reader: SnakeReader = field(default_factory=SnakeReader)
-    over: list[str] = field(default_factory=list)
+    over: set[str] = field(default_factory=set)
     phase: str = "start"
     scheme: int = 0
     pressed: bool = False
@@ -68,7 +68,7 @@ class Player:
             self.finish("done", None)
         if self.over and not self.still:
             self.finish("over", None)
-        keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
+        keys = self._start_keys() if self.phase == "start" else self._play(changed)
         self.pressed = self.pressed or bool(keys)
         return keys
 
@@ -76,9 +76,9 @@ class Player:
         """What the game showed, for the report."""
         reader = self.reader
         return {
-            "frames": self.n, "drawn": self.drawn, "changes": self.changes, "prints": self.prints, "over": self.over,
-            "steps": reader.steps, "eaten": reader.eaten, "grown": reader.grown(), "passed": len(reader.refused),
-            "read": reader.steps > 3 and bool(reader.foods or reader.meals),
+            "frames": self.n, "drawn": self.drawn, "changes": self.changes, "prints": self.prints,
+            "over": sorted(self.over), "steps": reader.steps, "eaten": reader.eaten, "grown": reader.grown(),
+            "passed": len(reader.refused), "read": reader.steps > 3 and bool(reader.foods or reader.meals),
         }  # fmt: skip
 
     def text(self, words: str) -> None:
@@ -86,20 +86,14 @@ class Player:
         if self.drawn < 3 or not self.changes:
             self._early.add(words)
         if self.changes > 1 and words not in self._early and _OVER.search(words[:200]):
-            self._ends("text")
-
-    def _ends(self, how: str) -> None:
-        if how not in self.over:
-            self.over.append(how)
+            self.over.add("text")
 
     def _take(self, picture: Picture) -> bool:
         """Note a picture; whether it differs from the one before."""
-        old, number = self._picture, zlib.crc32(picture.raw)
+        old, before = self._picture, self._print
         self._since += 1
-        if old is not None and number == self._print:
-            return False
-        self._picture, self._print = picture, number
-        if old is None:
+        self._picture, self._print = picture, zlib.crc32(picture.raw)
+        if old is None or self._print == before:
             return False
         if (old.width, old.height) != (picture.width, picture.height):
             self.reader = SnakeReader()
@@ -133,7 +127,7 @@ class Player:
     def _play(self, changed: bool) -> list[str]:
         reader, lasted = self.reader, self.n - self._phase_at
         if self._shrunk():
-            self._ends("reset")
+            self.over.add("reset")
             self.finish("over", None)
         if self.phase == "frozen":
             return self._thaw(changed)
@@ -230,7 +224,7 @@ class Player:
         elif waited > 3 * wait + 60:
             if not self.reader.visible:  # it went out of the picture and nobody stopped it
                 self.finish("no end", None)
-            self._ends("frozen")
+            self.over.add("frozen")
             self.finish("over", None)
         elif waited > 2 * wait and waited % 5 == 0:
             scheme = self.scheme if self._obeyed else waited // 20 % 2  # perhaps no key was ever one of the game's

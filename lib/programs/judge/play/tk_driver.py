@@ -6,29 +6,24 @@ A picture is made of a canvas's items, one by one, and not of pixels.
 from __future__ import annotations
 
 import contextlib
-import heapq
 import importlib
 import itertools
+import math
 import re
 import zlib
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from .launch import Clock
 from .player import CLICK, Player
 from .vision import Picture
 
-UNIT = 5.0  # pixels from one place of the picture to the next
+UNIT = 5  # pixels from one place of the picture to the next
 _KEYSYMS = {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "return": "Return", "space": "space"}
-_BOXES: dict[str, dict[str, Any]] = {
-    "messagebox": {"showinfo": "ok", "showwarning": "ok", "showerror": "ok", "askyesno": False, "askokcancel": False,
-                   "askretrycancel": False, "askyesnocancel": False, "askquestion": "no"},
-    "simpledialog": {"askstring": None, "askinteger": None, "askfloat": None},
-}  # fmt: skip
-"""Boxes that wait for a click, and what is answered."""
 _LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
-_AREAS = ("rectangle", "oval", "polygon", "image", "arc")
+_AREAS = ("line", "rectangle", "oval", "polygon", "arc")
 
 
 class TkDriver:
@@ -38,7 +33,7 @@ class TkDriver:
         self.tk: Any = importlib.import_module("tkinter")
         self.tk.Tk().destroy()  # without a display this fails, and nothing is graded
         self.player, self.clock = player, clock
-        self.due: list[tuple[float, int, Any]] = []
+        self.due: dict[str, tuple[float, Any]] = {}
         self.numbers = itertools.count(1)
         self.real_update = self.tk.Misc.update
         self.stopped, self.inside, self.shown = False, 0, False
@@ -47,33 +42,37 @@ class TkDriver:
     def install(self) -> None:
         """Patch tkinter, and turtle where the program will find it."""
         self._timers()
-        for name, answers in _BOXES.items():
+        for name in ("messagebox", "simpledialog"):  # boxes that wait for a click
             module: Any = importlib.import_module(f"tkinter.{name}")
-            for box, answer in answers.items():
-                setattr(module, box, self._box(answer))
+            for box in vars(module).copy():
+                if box.startswith(("show", "ask")):
+                    answer = "ok" if box[0] == "s" else "no" if box == "askquestion" else None
+                    setattr(module, box, partial(self._box, answer))
         turtle: Any = importlib.import_module("turtle")
         turtle.TurtleScreenBase._delay = lambda *_: None
         turtle.TurtleScreenBase.mainloop = lambda *_: self._loop()
         turtle.TurtleScreen.update = self._whole(turtle.TurtleScreen.update)
         turtle.TurtleScreen.textinput = turtle.TurtleScreen.numinput = lambda *_, **__: None
 
-    def _box(self, answer: Any) -> Any:
-        def box(title: Any = None, message: Any = None, **_: Any) -> Any:
-            self.player.text(f"{title or ''} {message or ''}".strip())
-            return answer
+    def _box(self, answer: Any, title: Any = None, message: Any = None, **_: Any) -> Any:
+        self.player.text(f"{title or ''} {message or ''}".strip())
+        return answer
 
-        return box
+    def _within(self, call: Any, *args: Any) -> None:
+        """Call what may bring the window up to date: that is no frame of its own."""
+        self.inside += 1
+        try:
+            call(*args)
+        finally:
+            self.inside -= 1
 
     def _whole(self, update: Any) -> Any:
         """An update of the window that counts as one, whatever it calls."""
 
         def updated(shown: Any) -> None:
-            self.inside += 1
-            try:
-                update(shown)
-            finally:
-                self.inside -= 1
-            self._updated()
+            self._within(update, shown)
+            if not self.inside:
+                self._updated()
 
         return updated
 
@@ -85,20 +84,20 @@ class TkDriver:
             if func is None:
                 self.sleep(wait)
                 return None
-            number = next(self.numbers)
-            heapq.heappush(self.due, (self.clock.now + wait, number, lambda: func(*args)))
-            return f"after#{number}"
+            name = f"after#{next(self.numbers)}"
+            self.due[name] = (self.clock.now + wait, lambda: func(*args))
+            return name
 
-        def cancel(_widget: Any, name: Any) -> None:
-            self.due = [entry for entry in self.due if f"after#{entry[1]}" != name]
-            heapq.heapify(self.due)
-
-        def stop(_widget: Any) -> None:
-            self.stopped = True
-
-        misc.after, misc.after_cancel, misc.quit, misc.update = after, cancel, stop, self._whole(misc.update)
+        misc.after, misc.update = after, self._whole(misc.update)
+        misc.quit = lambda _widget: setattr(self, "stopped", True)
+        misc.after_cancel = lambda _widget, name: self.due.pop(name, None)
         misc.after_idle = lambda widget, func, *args: after(widget, "idle", func, *args)
         misc.mainloop = self.tk.mainloop = lambda *_: self._loop()
+
+    def _next(self, until: float = math.inf) -> tuple[float, Any] | None:
+        """Take the next timer, if it is due by then."""
+        name = min(self.due, key=lambda name: self.due[name][0], default="")
+        return self.due.pop(name) if name and self.due[name][0] <= until else None
 
     def _alive(self) -> bool:
         with contextlib.suppress(self.tk.TclError):
@@ -108,14 +107,10 @@ class TkDriver:
     def _loop(self) -> None:
         """Tk's loop: the next timer at once, a frame after each."""
         while not self.stopped and self._alive():
-            if self.due:
-                at, _, func = heapq.heappop(self.due)
-                self.clock.now = max(self.clock.now + 0.0001, at)
-                self.inside += 1
-                try:
-                    func()
-                finally:
-                    self.inside -= 1
+            timer = self._next()
+            if timer:
+                self.clock.now = max(self.clock.now + 0.0001, timer[0])
+                self._within(timer[1])
             else:
                 self.clock.pass_(0.02)
             self._frame()
@@ -123,11 +118,9 @@ class TkDriver:
 
     def _updated(self) -> None:
         """The program brought its window up to date by itself: timers that are due run, and a frame is over."""
-        if self.inside:
-            return
         self.clock.pass_(0.001)
-        while self.due and self.due[0][0] <= self.clock.now:
-            heapq.heappop(self.due)[2]()
+        while timer := self._next(self.clock.now):
+            timer[1]()
         self.shown = True
         self._frame()
 
@@ -175,18 +168,12 @@ class TkDriver:
         with contextlib.suppress(self.tk.TclError, ValueError):
             for label in self._widgets("label"):
                 self.player.text(str(label.cget("text")))
-            sizes = {canvas: self._size(canvas) for canvas in self._widgets("canvas")}
-            if sizes:
-                largest = max(sizes, key=lambda canvas: sizes[canvas][0] * sizes[canvas][1])
-                wide, high = sizes[largest]
-                return self._drawn(largest, max(1, int(wide // UNIT)), max(1, int(high // UNIT)))
+            canvases = {canvas.winfo_width() * canvas.winfo_height(): canvas for canvas in self._widgets("canvas")}
+            if canvases:
+                canvas = canvases[max(canvases)]
+                wide, high = min(canvas.winfo_width(), 2000), min(canvas.winfo_height(), 2000)
+                return self._drawn(canvas, max(1, wide // UNIT), max(1, high // UNIT))
         return None
-
-    def _size(self, canvas: Any) -> tuple[int, int]:
-        wide, high = canvas.winfo_width(), canvas.winfo_height()
-        if wide <= 1 or high <= 1:
-            wide, high = int(float(canvas.cget("width"))), int(float(canvas.cget("height")))
-        return min(wide, 2000), min(high, 2000)
 
     def _drawn(self, canvas: Any, columns: int, rows: int) -> Picture:
         cells = array("I", [self._colour(canvas, canvas.cget("background"))]) * (columns * rows)
@@ -200,40 +187,26 @@ class TkDriver:
 
         left, top = canvas.canvasx(0), canvas.canvasy(0)
         for item in canvas.find_all():
-            kind = canvas.type(item)
+            kind, where = canvas.type(item), canvas.coords(item)
             if kind == "text":
                 self.player.text(canvas.itemcget(item, "text"))
+            if kind not in _AREAS or canvas.itemcget(item, "state") == "hidden" or not where:
                 continue
-            where = canvas.bbox(item) or () if kind == "image" else canvas.coords(item)
             xs, ys = [x - left for x in where[::2]], [y - top for y in where[1::2]]
-            colour = self._fill(canvas, item, kind) if canvas.itemcget(item, "state") != "hidden" and ys else 0
+            colour = self._colour(canvas, canvas.itemcget(item, "fill"))
             if colour and kind == "line" and len({*xs, *ys}) > 2:
-                half = float(canvas.itemcget(item, "width")) / 2
-                for x, y in _along(list(zip(xs, ys, strict=True))):
-                    middle = (int(x // UNIT) * UNIT, int(y // UNIT) * UNIT)
-                    area(*middle, middle[0] + UNIT, middle[1] + UNIT)
-                    if half > UNIT:
-                        area(x - half, y - half, x + half, y + half)
-            elif colour and kind in _AREAS and max(xs) - min(xs) >= 1:
+                width = float(canvas.itemcget(item, "width"))
+                half = (width if width > 2 * UNIT else UNIT) / 2
+                for (ax, ay), (bx, by) in itertools.pairwise(zip(xs, ys, strict=True)):
+                    # a little off, so that no place is half covered
+                    near, far = 0.01 - half, 0.01 + half
+                    area(min(ax, bx) + near, min(ay, by) + near, max(ax, bx) + far, max(ay, by) + far)
+            elif colour and kind != "line" and max(xs) - min(xs) >= 1:
                 area(min(xs), min(ys), max(xs), max(ys))
         return Picture(columns, rows, cells.tobytes())
-
-    def _fill(self, canvas: Any, item: int, kind: str) -> int:
-        if kind == "image":
-            return zlib.crc32(str(canvas.itemcget(item, "image")).encode()) | 1
-        return self._colour(canvas, canvas.itemcget(item, "fill"))
 
     def _colour(self, canvas: Any, name: Any) -> int:
         """A number for a colour, whatever it is called: what is drawn in the ground's colour is not seen."""
         if name and name not in self.colours:
             self.colours[name] = zlib.crc32(repr(canvas.winfo_rgb(name)).encode()) | 1
         return self.colours[name] if name else 0
-
-
-def _along(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points along a line of many pieces, close enough to leave no place out."""
-    found = []
-    for (ax, ay), (bx, by) in itertools.pairwise(points):
-        steps = min(2000, int(max(abs(bx - ax), abs(by - ay)) / UNIT) + 1)
-        found += [(ax + (bx - ax) * i / steps, ay + (by - ay) * i / steps) for i in range(steps + 1)]
-    return found[:20_000]
