@@ -117,8 +117,8 @@ def keep(folder: Path, run_id: str, rates: list[float], **changes: object) -> No
         store.append(folder / "x" / f"{run_id}.jsonl", record)
 
 
-def compare(folder: Path, a: str, b: str, **how: object) -> sides.Comparison:
-    return sides.compare(records.load(folder), a, b, **how)  # type: ignore[arg-type]
+def compare(folder: Path, a: str, b: str, where: list[str] | None = None, **how: object) -> sides.Comparison:
+    return sides.compare(records.load(folder, where), a, b, **how)  # type: ignore[arg-type]
 
 
 def of(found: sides.Comparison, figure: str = "tg_ts") -> list[Any]:

@@ -146,7 +146,7 @@ def test_a_folder_or_nothing_where_a_file_should_be(tmp_path: Path, make: Callab
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llamabench, "MAX_BYTES", 100)
+    monkeypatch.setattr(llamabench, "MAX_FILE_BYTES", 100)
     with pytest.raises(BadOption, match="larger than"):
         llamabench.records(FIXTURES / "smollm2.json")
 

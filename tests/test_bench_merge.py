@@ -277,14 +277,6 @@ def test_answers_of_a_refused_run_stay_outside(tmp_path: Path) -> None:
     assert (done.answers, len(done.refused)) == (0, 1)
 
 
-def test_an_answer_is_taken_once_for_each_record(tmp_path: Path) -> None:
-    path = with_answer(tmp_path)
-    for name in ("y1.md", "y2.md"):
-        (path.with_suffix(".answers") / name).write_bytes(ANSWER)
-    done = merge.merge([path], tmp_path / "here")
-    assert (done.answers, len(done.refused)) == (1, 2)
-
-
 def test_marks_come_along_once(tmp_path: Path) -> None:
     path, here = away(tmp_path), tmp_path / "here"
     store.mark(RUN, "the laptop slept", folder=tmp_path / "away")

@@ -167,7 +167,9 @@ def test_the_list_says_what_ran_and_how_it_ended() -> None:
     failed, skipped = {"status": "oom", "error": "no room"}, {"status": "skipped", "error": "no such model"}
     made = [*run([150.0] * 5, **later), sample(rep_index=9, **failed, **later), sample(rep_index=10, **skipped, **later),
             sample(rep_index=0, is_warmup=True, **later), *run([100.0], host=None, run_id=RUN)]  # fmt: skip
-    told = records.listing(store.Contents(tuple(made), (store.Problem("x", 1, "bad"),), {RUN: "slept"})).splitlines()
+    told = records.listing(
+        store.Contents(tuple(made), (store.Problem(Path("x"), "bad", 1),), {RUN: "slept"})
+    ).splitlines()
     assert told == [
         f"{RUN}  2026-01-02 03:04  unknown host  smollm2:135m Q4_1  chat-story: 1 repetitions  INVALID: slept",
         f"{'c' * 12}  2026-01-02 03:04  example  m  chat-story: 5 repetitions, 1 failed",

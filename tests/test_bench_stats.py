@@ -8,7 +8,16 @@ import pytest
 from bench_samples import run, sample
 
 from programs.bench import records, stats, store
+from programs.bench.fields import Record
 from workbook.errors import BadOption
+
+
+def doubts(found: list[Record]) -> list[str]:
+    return stats.doubts(records.frame(found))
+
+
+def table(found: list[Record]) -> str:
+    return stats.table(records.frame(found))
 
 
 def test_the_variation_worked_by_hand() -> None:
@@ -24,8 +33,8 @@ def test_a_trend_is_seen_and_noise_is_not() -> None:
 
 
 def test_doubts() -> None:
-    assert stats.all_doubts(run([100, 101, 99, 100, 101])) == []
-    assert stats.all_doubts([]) == []
+    assert doubts(run([100, 101, 99, 100, 101])) == []
+    assert doubts([]) == []
     said = {
         "varies by": run([100, 120, 80, 100, 110]),
         "changes by -13%": run([100, 97, 94, 91, 88]),
@@ -34,13 +43,13 @@ def test_doubts() -> None:
         "1 repetitions failed (oom": [*run([100] * 5), sample(rep_index=6, status="oom", error="no room")],
     }
     for words, found in said.items():
-        assert any(words in doubt for doubt in stats.all_doubts(found)), words
+        assert any(words in doubt for doubt in doubts(found)), words
     warm_up = sample(rep_index=0, is_warmup=True, other_load_pct=90.0)
-    assert stats.all_doubts([warm_up, *run([100] * 5)]) == [], "the warm-up is not held against the run"
+    assert doubts([warm_up, *run([100] * 5)]) == [], "the warm-up is not held against the run"
 
 
 def test_the_table_shows_what_was_measured_only() -> None:
-    text = stats.table(run([100.0] * 5, n_cached=None))
+    text = table(run([100.0] * 5, n_cached=None))
     assert "tg_ts" in text
     assert "100.0" in text
     assert "pp_ts" not in text
@@ -53,7 +62,7 @@ def test_ties_make_no_trend() -> None:
 
 def test_what_is_invalid_or_had_to_load_again_is_told() -> None:
     found = [sample(rep_index=1), sample(rep_index=2, invalid="the machine slept"), sample(rep_index=3, cold=True)]
-    told = stats.all_doubts(found)
+    told = doubts(found)
     assert any("1 repetitions are invalid and left out (the machine slept)" in doubt for doubt in told)
     assert any("1 repetitions had to load the model again" in doubt for doubt in told)
 
@@ -61,17 +70,17 @@ def test_what_is_invalid_or_had_to_load_again_is_told() -> None:
 def test_warnings_of_records_are_told_once_a_kind() -> None:
     hot = [("the processor was at 91 °C",), ("the processor was at 95 °C", "on battery: many machines slow down"), ()]
     found = [sample(rep_index=i, warnings=w) for i, w in enumerate(hot, 1)]
-    told = [doubt for doubt in stats.all_doubts(found) if "only" not in doubt]
+    told = [doubt for doubt in doubts(found) if "only" not in doubt]
     assert told == [
         "chat-story: the processor was at 91 °C (2 repetitions)",
         "chat-story: on battery: many machines slow down",
     ]
     loads = [sample(rep_index=i, warnings=("other programs used 25% of a core",), other_load_pct=25.0) for i in (1, 2)]
-    assert sum("other programs" in doubt for doubt in stats.all_doubts(loads)) == 1
+    assert sum("other programs" in doubt for doubt in doubts(loads)) == 1
 
 
 def test_what_was_skipped_is_told_and_is_no_failure() -> None:
-    (told,) = stats.all_doubts([sample(status="skipped", error="no such model")])
+    (told,) = doubts([sample(status="skipped", error="no such model")])
     assert told == "chat-story: not run: no such model"
 
 
@@ -82,8 +91,8 @@ def test_cells_of_one_prompt_are_kept_apart_and_named() -> None:
     assert [(name, len(group)) for name, group in named] == [
         ("chat-story thinking=False", 5), ("chat-story thinking=True", 5), ("tg128", 1)
     ]  # fmt: skip
-    assert stats.all_doubts(mixed) == [], "each cell by itself is steady"
-    text = stats.table(mixed)
+    assert doubts(mixed) == [], "each cell by itself is steady"
+    text = table(mixed)
     assert "100.0" in text
     assert "50.0" in text
     models = [*run([1.0], model_name="a"), *run([1.0], model_name="b", quant="Q8_0")]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from programs.bench import records, stats
-from programs.bench.store import printable
+from programs.bench.store import one_run, printable, some
 from workbook.errors import BadOption, NotComparable
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
 
 KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
 """What can be compared, and the field of a record that names it."""
@@ -42,7 +39,6 @@ FOLLOWS = {
     "engine": ("engine_version", "engine_build", "build_info"),
 }
 """What differs by nature when records are compared by this field."""
-
 
 CONFIDENCE = 0.95
 _NAMED = 3  # fields that a refusal names: the first tell enough
@@ -74,7 +70,7 @@ def differences(table: pd.DataFrame, by: str = "run_id") -> list[str]:
     return differing
 
 
-def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def interval(a: ArrayLike, b: ArrayLike) -> tuple[float, float] | None:
     """Bounds of how many times as large the values of B are as those of A; None where they are too few for any.
 
     They hold the factors by which A may be multiplied so that the test of Mann and Whitney finds no difference to B:
@@ -84,7 +80,7 @@ def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tupl
     no interval of 95% where C(n_a + n_b, n_a) is below 40: of 4 and 3 values, say. All values are above 0.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    outside = excluded(len(first), len(second), confidence)
+    outside = excluded(len(first), len(second))
     if not outside:
         return None
     ratios = np.sort((second[:, None] / first[None, :]).ravel())
@@ -92,36 +88,31 @@ def interval(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> tupl
     return float(min(ratios[outside - 1], ratio)), float(max(ratios[-outside], ratio))
 
 
-@lru_cache(maxsize=256)
-def excluded(n_a: int, n_b: int, confidence: float = CONFIDENCE) -> int:
+def excluded(n_a: int, n_b: int) -> int:
     """The place, from either end, of the pair whose value bounds the interval; 0 where there is no such interval.
 
-    The largest c with P(U <= c - 1) <= (1 - confidence) / 2, for Mann and Whitney's U of two samples alike.
+    The largest c with P(U <= c - 1) <= (1 - CONFIDENCE) / 2, for Mann and Whitney's U of two samples alike.
     """
-    each = (1 - confidence) / 2
+    each = (1 - CONFIDENCE) / 2
     if max(n_a, n_b) > _EXACT_TO:
         middle, sd = n_a * n_b / 2, (n_a * n_b * (n_a + n_b + 1) / 12) ** 0.5
         return max(0, int(np.floor(middle + NormalDist().inv_cdf(each) * sd)))
-    below = np.cumsum(chances_of_u(n_a, n_b))
-    return int(np.searchsorted(below, each, side="right"))
+    return int(np.searchsorted(np.cumsum(chances_of_u(n_a, n_b)), each, side="right"))
 
 
 def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
     """P(U = 0), P(U = 1), … of Mann and Whitney's U when both samples come from one distribution, without ties.
 
-    The largest of all values is of A with chance n_a / (n_a + n_b), and is then above all n_b values of B.
+    The ways to each are the coefficients of the Gaussian binomial: the product of (1 - q^(n_b + i)) / (1 - q^i).
     (scipy gives a p-value, and not the distribution that an interval needs.)
     """
-    row = [np.ones(1) for _ in range(n_b + 1)]  # for the counts of A so far, one entry for each count of B
+    ways = np.zeros(n_a * n_b + 1, dtype=object)  # whole numbers, however large
+    ways[0] = 1
     for i in range(1, n_a + 1):
-        made = [np.ones(1)]
-        for j in range(1, n_b + 1):
-            ways = np.zeros(i * j + 1)
-            ways[j:] += row[j] * (i / (i + j))
-            ways[: len(made[-1])] += made[-1] * (j / (i + j))
-            made.append(ways)
-        row = made
-    return row[n_b]
+        ways[n_b + i :] -= ways[: max(0, len(ways) - n_b - i)].copy()
+        for start in range(i):
+            ways[start::i] = np.cumsum(ways[start::i])
+    return np.asarray(ways / ways.sum(), dtype=float)
 
 
 @dataclass(frozen=True)
@@ -137,57 +128,48 @@ class Comparison:
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        words = [["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]]
+        rows = []
         for e in self.effects.to_dict("records"):
             between = "too few" if np.isnan(e["low"]) else f"{e['low']:.3f} to {e['high']:.3f}"
             unit = e["unit"] + (" (of runs)" if e["of_runs"] else "")
             medians = [f"{e['n_a']}, {e['n_b']}", f"{e['median_a']:.1f}", f"{e['median_b']:.1f}", unit]
-            words.append([e["cell"], e["figure"], *medians, f"{e['ratio']:.3f}", between, e["verdict"]])
-        told = [f"A: {self.a}   B: {self.b}", records.aligned(words)]
+            rows.append([e["cell"], e["figure"], *medians, f"{e['ratio']:.3f}", between, e["verdict"]])
+        heads = ["cell", "figure", "n", "median A", "median B", "unit", "B / A", "interval", ""]
+        told = [f"A: {self.a}   B: {self.b}", records.aligned(pd.DataFrame(rows, columns=heads))]
         told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")
         if not self.effects["of_runs"].all():
             told.append("They tell how repetitions vary within these runs; another run may lie further off.")
         return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
 
 
-def compare(
-    table: pd.DataFrame,
-    a: str,
-    b: str,
-    kind: str | None = None,
-    where: Iterable[str] | None = None,
-    anyway: bool = False,
-) -> Comparison:
+def compare(table: pd.DataFrame, a: str, b: str, kind: str | None = None, anyway: bool = False) -> Comparison:
     """Compare the runs, hosts or models called ``a`` and ``b`` (a run's beginning will do), cell by cell.
 
-    ``kind``: "run", "host" or "model"; None: the one that both names fit. ``where``: ``FIELD=VALUE``, of both sides.
-
+    ``kind``: "run", "host" or "model"; None: the one that both names fit.
     Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
     (``anyway``: told in the result instead), or have no cell in common.
     """
-    import pandas as pd
-
-    field, a, b = _meant(table, a, b, kind)
-    counted = records.where(records.measured(table), where)
-    sides = [counted[counted[field] == name] for name in (a, b)]
-    for name, side in zip((a, b), sides, strict=True):
+    field, *names = _meant(table, a, b, kind)
+    counted = records.measured(table)
+    sides = [counted[counted[field] == name] for name in names]
+    for name, side in zip(names, sides, strict=True):
         if side.empty:
             raise NotComparable(f"{name}: no repetition that counts fits. See: workbook results show, list")
-    first, second = _paired(sides, field)
-    common = [cell for cell in first if cell in second]
+    pairs = _pairs(pd.concat(sides), field)
+    common = {cell: pair for cell, pair in pairs.items() if pair[field].nunique() > 1}
     if not common:
-        raise NotComparable(f"no cell in common: A has {_names(first)}; B has {_names(second)}.")
+        has = [some(cell for (_, cell), pair in pairs.items() if name in set(pair[field])) for name in names]
+        raise NotComparable(f"no cell in common: A has {has[0]}; B has {has[1]}.")
     effects: list[dict[str, Any]] = []
     differing: dict[str, None] = {}
-    for cell in common:
-        pair = counted.loc[first[cell].index.union(second[cell].index)]
+    for (_, cell), pair in common.items():
         if not anyway:
             require_comparable(pair, field)
         differing.update(dict.fromkeys(differences(pair, field)))
-        effects += _effects(cell[1], first[cell], second[cell])
+        effects += _effects(cell, pair, field, names)
     if not effects:
         raise NotComparable("no figure in common: the repetitions of one side have none that the other has.")
-    return Comparison(a, b, pd.DataFrame(effects), tuple(differing))
+    return Comparison(names[0], names[1], pd.DataFrame(effects), tuple(differing))
 
 
 def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, str, str]:
@@ -205,54 +187,41 @@ def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, 
     if len(fits) > 1:
         raise BadOption(f"{a!r} and {b!r} can be meant as several things. Say which: --by run, host or model")
     field, found = fits[0]
-    for name, full in zip((a, b), found, strict=True):
-        if len(full) > 1:
-            raise BadOption(f"{len(full)} runs begin with {name!r}: {', '.join(full[:4])}. Give more of the id.")
-    if found[0] == found[1]:
-        raise BadOption(f"{a!r} and {b!r} are both {printable(found[0][0])}. Give another one to compare it with.")
-    return field, found[0][0], found[1][0]
+    first, second = (one_run(name, full) for name, full in zip((a, b), found, strict=True))
+    if first == second:
+        raise BadOption(f"{a!r} and {b!r} are both {printable(first)}. Give another one to compare it with.")
+    return field, first, second
 
 
-_Cells = dict[tuple[str, str], "pd.DataFrame"]  # by method, and name of the cell
-
-
-def _paired(sides: Sequence[pd.DataFrame], field: str) -> tuple[_Cells, ...]:
-    """The repetitions of each side by their cell: method, prompt, and the settings that vary within a side of it."""
+def _pairs(sides: pd.DataFrame, field: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """The repetitions of both sides by method and cell: the prompt, and the settings that vary within a side of it."""
     free = {field, *FOLLOWS.get(field, ()), "method"}
-    made: tuple[_Cells, ...] = tuple({} for _ in sides)
-    prompts = dict.fromkeys(pair for side in sides for pair in zip(side["method"], side["prompt_id"], strict=True))
-    for method, prompt in prompts:
-        groups = [side[(side["method"] == method) & (side["prompt_id"] == prompt)] for side in sides]
-        telling = [
-            name
-            for name in stats.TELLING
-            if name not in free and any(group[name].nunique(dropna=False) > 1 for group in groups)
-        ]
-        for cells, group in zip(made, groups, strict=True):
-            parts = [part for _, part in group.groupby(telling, dropna=False, sort=False)] if telling else [group]
-            cells.update({(method, stats.name(part, telling)): part for part in parts if len(part)})
-    return made
+    pairs: dict[tuple[str, str], pd.DataFrame] = {}
+    for (method, _), group in sides.groupby(["method", "prompt_id"], sort=False):
+        vary = (
+            group.groupby(field)[[name for name in stats.TELLING if name not in free]].nunique(dropna=False).max() > 1
+        )
+        telling = list(vary.index[vary])
+        parts = [part for _, part in group.groupby(telling, dropna=False, sort=False)] if telling else [group]
+        pairs.update({(str(method), stats.name(part, telling)): part for part in parts})
+    return pairs
 
 
-def _names(cells: _Cells) -> str:
-    return ", ".join(name for _, name in list(cells)[:4]) + (", …" if len(cells) > 4 else "")
-
-
-def _effects(cell: str, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _effects(cell: str, pair: pd.DataFrame, field: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """How many times as large each figure is on side B, with the interval of that ratio, and which side is faster."""
-    for metric in records.METRICS:
-        first, second = records.values(a, metric), records.values(b, metric)
-        if first.empty or second.empty or min(first.min(), second.min()) <= 0:
+    for figure, found in records.figures(pair).groupby("figure"):
+        first, second = (found[found[field] == name] for name in names)
+        if first.empty or second.empty or found["value"].min() <= 0:
             continue
-        runs = first.groupby(a["run_id"]).median(), second.groupby(b["run_id"]).median()
+        runs = [side.groupby("run_id")["value"].median() for side in (first, second)]
         of_runs = min(map(len, runs)) >= _RUNS_FOR_RUNS  # repetitions of one run are more alike than two runs
-        first, second = runs if of_runs else (first, second)
-        low, high = interval(first, second) or (np.nan, np.nan)
-        verdict = "undecided"
+        a, b = runs if of_runs else (first["value"], second["value"])
+        low, high = interval(a, b) or (np.nan, np.nan)
+        unit, verdict = found["unit"].iloc[0], "undecided"
         if low > 1 or high < 1:
-            verdict = "B faster" if (low > 1) == metric.unit.endswith("/s") else "B slower"
+            verdict = "B faster" if (low > 1) == unit.endswith("/s") else "B slower"
         yield {
-            "cell": cell, "figure": metric.name, "n_a": len(first), "n_b": len(second), "of_runs": of_runs,
-            "median_a": first.median(), "median_b": second.median(), "unit": metric.unit,
-            "ratio": second.median() / first.median(), "low": low, "high": high, "verdict": verdict,
+            "cell": cell, "figure": figure, "n_a": len(a), "n_b": len(b), "of_runs": of_runs,
+            "median_a": a.median(), "median_b": b.median(), "unit": unit,
+            "ratio": b.median() / a.median(), "low": low, "high": high, "verdict": verdict,
         }  # fmt: skip

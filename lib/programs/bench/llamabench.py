@@ -12,8 +12,6 @@ import csv
 import hashlib
 import io
 import json
-import ntpath
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,10 +22,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from programs.bench.fields import Flash, MachineFacts, Outcome, Record, Repetition, Setup
+from programs.bench.store import MAX_FILE_BYTES, fault
 from workbook import paths
 from workbook.errors import BadOption
 
-MAX_BYTES = 64 * 2**20
 _HOW = "Give what llama-bench writes with -o json or -o jsonl."
 _NOTED = (
     "backends", "devices", "split_mode", "main_gpu", "tensor_split", "tensor_buft_overrides", "no_kv_offload",
@@ -93,21 +91,16 @@ def records(path: Path, host: str | None = None) -> list[Record]:
     for number, row in enumerate(rows, 1):
         try:
             test = _Test.model_validate(row)
-            setup, gpu = _setup(test), (test.gpu_info[:100],)
-            machine = MachineFacts(
-                host=host, cpu_model=test.cpu_info[:100] or None, gpus=gpu if test.gpu_info else None
-            )
-            at = test.test_time
+            setup, at = _setup(test), test.test_time
+            gpus = (test.gpu_info[:100],) if test.gpu_info else None
+            machine = MachineFacts(host=host, cpu_model=test.cpu_info[:100] or None, gpus=gpus)
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
             for outcome in _outcomes(test):
                 count[setup.hash()] += 1
                 rep = Repetition(run_id=run_id, rep_index=count[setup.hash()], is_warmup=False, started_at=at)
                 made.append(Record.of(rep, setup, outcome, machine))
         except (ValueError, OverflowError) as error:  # pydantic's are among them
-            said = str(error)
-            if isinstance(error, ValidationError):
-                first = error.errors(include_input=False, include_url=False)[0]
-                said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            said = fault(error) if isinstance(error, ValidationError) else str(error)
             raise BadOption(f"{path.name}, row {number}: {said[:250]}. {_HOW}") from None
     return made
 
@@ -117,25 +110,21 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     shown = paths.shown(path)
     if not path.is_file():
         raise BadOption(f"{shown} is no file. {_HOW}")
-    if path.stat().st_size > MAX_BYTES:
-        raise BadOption(f"{shown} is larger than {MAX_BYTES >> 20} MiB. {_HOW}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise BadOption(f"{shown} is larger than {MAX_FILE_BYTES >> 20} MiB. {_HOW}")
     try:
         found = _parsed(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError, csv.Error):
-        found = None
-    if (
-        not isinstance(found, list)
-        or not found
-        or not all(isinstance(row, dict) and not row.keys().isdisjoint(("samples_ns", "avg_ns")) for row in found)
-    ):
-        raise BadOption(f"{shown} is not what llama-bench writes. {_HOW}")
-    return found
+        if found and not any(row.keys().isdisjoint(("samples_ns", "avg_ns")) for row in found):
+            return found
+    except (ValueError, RecursionError, csv.Error, AttributeError):  # AttributeError: a row is no object
+        pass
+    raise BadOption(f"{shown} is not what llama-bench writes. {_HOW}")
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> list[dict[str, Any]]:
     start = text.lstrip()[:1]
     if start == "[":
-        return json.loads(text)
+        return list(json.loads(text))
     if start == "{":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     rows = csv.DictReader(io.StringIO(text), strict=True)
@@ -150,10 +139,7 @@ def _setup(test: _Test) -> Setup:
     more = {name: value for name, value in (test.model_extra or {}).items() if value not in (None, "")}
     # JSON writes true where CSV writes 1.
     noted = [f"{name} {int(v) if isinstance(v := more[name], bool) else v}" for name in _NOTED if name in more]
-    told = test.model_dump(include=set(Setup.model_fields)) | {
-        "model_type": described and described["arch"],
-        "flash_attn": _FLASH.get(str(test.flash_attn).lower()),
-    }
+    told = test.model_dump(include=set(Setup.model_fields) - {"model_type", "flash_attn"})
     return Setup(
         method="llama-bench",
         prompt_id=test.cell(),
@@ -162,8 +148,10 @@ def _setup(test: _Test) -> Setup:
         engine_build=build,
         build_info=", ".join(noted)[:1000] or None,
         # The file's name alone: the folder is a matter of the machine it lay on.
-        model_name=posixpath.basename(ntpath.basename(test.model_filename)).removesuffix(".gguf")[:100],
+        model_name=re.split(r"[/\\]", test.model_filename)[-1].removesuffix(".gguf")[:100],
+        model_type=described and described["arch"],
         quant=quant or None,
+        flash_attn=_FLASH.get(str(test.flash_attn).lower()),
         **told,
     )
 

@@ -11,7 +11,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.jsonl")
 _ANSWER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,190}\.md")
 _RESERVED = re.compile(r"(?i)dropped|unknown-host|con|prn|aux|nul|com\d|lpt\d")
 _SAME_IN_A_RUN = ("host", "cpu_model", "ram_total_bytes")
+_Placed = tuple[str, Record]  # where a record stands, and the record
 
 
 @dataclass
@@ -48,14 +50,6 @@ class Merged:
         return "\n".join(told + [f"  {problem}" for problem in self.refused])
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A record and where it stands."""
-
-    record: Record
-    place: str
-
-
 def merge(sources: Iterable[Path], folder: Path | None = None) -> Merged:
     """Take the records, answers and marks in ``sources`` (folders or files) into ``folder``.
 
@@ -69,8 +63,8 @@ def merge(sources: Iterable[Path], folder: Path | None = None) -> Merged:
 
 def add(records: Iterable[Record], origin: Path, folder: Path | None = None) -> Merged:
     """Take records that were made from the file ``origin``, as ``merge`` takes those of a file."""
-    into, name = _Folder(paths.results() if folder is None else folder), store.printable(paths.shown(origin))
-    into.join(origin, [_Line(privacy.cleaned(record), name) for record in records])
+    into = _Folder(paths.results() if folder is None else folder)
+    into.join(origin, [(store.place(origin), privacy.cleaned(record)) for record in records])
     return into.done
 
 
@@ -83,9 +77,9 @@ def _files(source: Path, done: Merged) -> list[Path]:
     kept = []
     for path in listed:
         if path.is_symlink() and path != source:
-            done.refused.append(Problem.of(path, "a link: not followed"))
+            done.refused.append(Problem(path, "a link: not followed"))
         elif not _NAME.fullmatch(path.name):
-            done.refused.append(Problem.of(path, "an odd name: letters, digits, - . _ and .jsonl at the end"))
+            done.refused.append(Problem(path, "an odd name: letters, digits, - . _ and .jsonl at the end"))
         else:
             kept.append(path)
     return kept
@@ -97,68 +91,59 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self.folder, self.done = folder, Merged()
         self.files: dict[str, Path] = {}  # the first of each run
-        self.known: dict[str, dict[tuple[str, str, int], _Line]] = {}
+        self.known: dict[tuple[str | int, ...], tuple[str, object]] = {}  # what ``_claims`` says, with its place
         for path in store.files(folder)[0]:
-            self._know(path, _lines(path, []))
+            self._know(path, _placed(path, []))
 
-    def _know(self, path: Path, lines: Iterable[_Line]) -> None:
-        for line in lines:
-            self.files.setdefault(line.record.run_id, path)
-            self.known.setdefault(line.record.run_id, {}).setdefault(store.key(line.record), line)
+    def _know(self, path: Path, read: Iterable[_Placed]) -> None:
+        for place, record in read:
+            self.files.setdefault(record.run_id, path)
+            for key, value in _claims(record):
+                self.known.setdefault(key, (place, value))
 
     def take(self, path: Path) -> None:
         """Join the records of one file, then its answers and marks."""
-        read = _lines(path, self.done.refused)
-        runs = self.join(path, [_Line(privacy.cleaned(one.record, names=False), one.place) for one in read])
-        answers = path.with_suffix(store.ANSWERS)
-        if len(runs) > 1 and answers.exists():
-            self.done.refused.append(Problem.of(answers, "answers beside several runs: whose they are is not told"))
-        elif len(runs) == 1 and os.path.lexists(answers):
-            self._take_answers(answers, runs[0])
-        marks = path.with_suffix(store.MARKS)
-        if runs and marks.exists() and not marks.is_symlink():
-            self._take_marks(marks, runs)
+        read = [(place, privacy.cleaned(one, names=False)) for place, one in _placed(path, self.done.refused)]
+        if not self.join(path, read):
+            return
+        answers, marks = path.with_suffix(store.ANSWERS), path.with_suffix(store.MARKS)
+        if os.path.lexists(answers):
+            self._take_answers(answers, {record.answer_sha256: record.run_id for _, record in read})
+        if marks.exists() and not marks.is_symlink():
+            self._take_marks(marks, {record.run_id for _, record in read})
 
-    def join(self, path: Path, read: Sequence[_Line]) -> list[str]:
-        """Write what is new in these lines of ``path``, run by run; the ids of their runs, none if it is refused."""
-        groups: dict[str, list[_Line]] = {}
-        for line in read:
-            groups.setdefault(line.record.run_id, []).append(line)
-        for run_id, group in groups.items():
-            if conflict := self._conflict(run_id, group):
-                self.done.refused.append(Problem.of(path, conflict))
-                return []
-        for run_id, group in groups.items():
-            have = self.known.get(run_id, {})
-            new = {store.key(line.record): line for line in group if store.key(line.record) not in have}
-            self.done.known += len(group) - len(new)
-            if new:
-                self.done.runs += not have
-                self.done.repetitions += len(new)
-                self._write(run_id, list(new.values()))
-        return list(groups)
+    def join(self, path: Path, read: Sequence[_Placed]) -> bool:
+        """Write what is new in these records of ``path``, run by run; False where they are refused."""
+        if conflict := self._conflict(read):
+            self.done.refused.append(Problem(path, conflict))
+            return False
+        new = {store.key(record): record for _, record in read if store.key(record) not in self.known}
+        self.done.known += len(read) - len(new)
+        self.done.repetitions += len(new)
+        for run_id in dict.fromkeys(record.run_id for record in new.values()):
+            self.done.runs += run_id not in self.files
+            self._write(run_id, [record for record in new.values() if record.run_id == run_id])
+        return True
 
-    def _conflict(self, run_id: str, group: Sequence[_Line]) -> str | None:
-        """How these lines contradict what is here, or each other."""
-        host = group[0].record.host
-        if host is not None and _RESERVED.fullmatch(host):
-            return f"its host is called {host!r}, which no folder may be"
-        known = dict(self.known.get(run_id, {}))
-        for line in group:
-            first = known.setdefault(store.key(line.record), line)
-            if first.record != line.record:
-                return f"{line.place} and {first.place} differ and have the same run id and repetition"
-        for name in _SAME_IN_A_RUN:
-            told = {value: one.place for one in known.values() if (value := getattr(one.record, name)) is not None}
-            if len(told) > 1:
-                return f"{' and '.join(list(told.values())[:2])} have the same run id and another {name}"
+    def _conflict(self, read: Sequence[_Placed]) -> str | None:
+        """How these records contradict what is here, or each other."""
+        known = ChainMap({}, self.known)
+        for place, record in read:
+            if record.host is not None and _RESERVED.fullmatch(record.host):
+                return f"its host is called {record.host!r}, which no folder may be"
+            for key, value in _claims(record):
+                there, first = known.setdefault(key, (place, value))
+                if first != value:
+                    if value is record:
+                        return f"{place} and {there} differ and have the same run id and repetition"
+                    return f"{there} and {place} have the same run id and another {key[1]}"
         return None
 
-    def _write(self, run_id: str, new: Sequence[_Line]) -> None:
-        """Put new lines into a file of their own. Raises BadOption: the folder cannot be written."""
-        first = new[0].record
+    def _write(self, run_id: str, new: Sequence[Record]) -> None:
+        """Put new records into a file of their own. Raises BadOption: the folder cannot be written."""
+        first = new[0]
         target = plain = store.run_file(self.folder, first.host or store.UNKNOWN_HOST, first.started_at, run_id)
-        content, number = b"".join(line.record.line().encode() + b"\n" for line in new), 1
+        content, number = b"".join(record.line().encode() + b"\n" for record in new), 1
         try:
             while not store.create(target, content):
                 number += 1
@@ -166,30 +151,28 @@ class _Folder:
         except OSError as error:
             said = f"{paths.shown(self.folder)} cannot be written ({error.strerror})."
             raise BadOption(f"{said} Merge again: what is there is known.") from None
-        self._know(target, (_Line(line.record, paths.shown(target)) for line in new))
+        self._know(target, ((store.place(target), record) for record in new))
 
-    def _take_answers(self, source: Path, run_id: str) -> None:
-        """Copy the answers that a record of this run names by its checksum; none is overwritten."""
+    def _take_answers(self, source: Path, runs: Mapping[str | None, str]) -> None:
+        """Copy the answers whose checksum is one of a record (``runs``: checksum -> run id); none is overwritten."""
         if source.is_symlink() or not source.is_dir():
-            self.done.refused.append(Problem.of(source, "a link: not followed" if source.is_symlink() else "no folder"))
+            self.done.refused.append(Problem(source, "a link: not followed" if source.is_symlink() else "no folder"))
             return
-        target = self.files[run_id].with_suffix(store.ANSWERS)
-        wanted = [line.record.answer_sha256 for line in self.known[run_id].values()]
-        for name in sorted(os.listdir(source)):
-            content, why = _answer(source / name)
-            sha = None if content is None else hashlib.sha256(content).hexdigest()
-            if content is None:
-                self.done.refused.append(Problem.of(source / name, why))
-            elif sha not in wanted:
-                self.done.refused.append(Problem.of(source / name, "no record of this run names it by its checksum"))
-            elif store.create(target / name, content):
-                wanted.remove(sha)  # one file for each record
+        for path in sorted(source.iterdir()):
+            content = _answer(path)
+            if isinstance(content, str):
+                self.done.refused.append(Problem(path, content))
+                continue
+            run_id = runs.get(hashlib.sha256(content).hexdigest())
+            target = self.files[run_id].with_suffix(store.ANSWERS) / path.name if run_id else None
+            if target is None:
+                self.done.refused.append(Problem(path, "no record of this run names it by its checksum"))
+            elif store.create(target, content):
                 self.done.answers += 1
-            elif (target / name).read_bytes() == content:
-                wanted.remove(sha)
+            elif target.read_bytes() == content:
                 self.done.known_answers += 1
             else:
-                self.done.refused.append(Problem.of(source / name, f"differs from {paths.shown(target / name)}"))
+                self.done.refused.append(Problem(path, f"differs from {paths.shown(target)}"))
 
     def _take_marks(self, source: Path, runs: Collection[str]) -> None:
         found, problems = store.read_marks(source)
@@ -204,28 +187,35 @@ class _Folder:
                 self.done.marks += 1
 
 
-def _lines(path: Path, problems: list[Problem]) -> list[_Line]:
+def _claims(record: Record) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """What no other record may contradict: the repetition, and on which machine its run was made."""
+    yield store.key(record), record
+    for name in _SAME_IN_A_RUN:
+        if (value := getattr(record, name)) is not None:
+            yield (record.run_id, name), value
+
+
+def _placed(path: Path, problems: list[Problem]) -> list[_Placed]:
     """The records of a file, each with its place; to ``problems`` goes what could not be read."""
     read = list(store.numbered(path, Record))
     problems += [item for _, item in read if isinstance(item, Problem)]
-    name = store.printable(paths.shown(path))
-    return [_Line(item, f"{name}:{number}") for number, item in read if isinstance(item, Record)]
+    return [(store.place(path, number), item) for number, item in read if isinstance(item, Record)]
 
 
-def _answer(path: Path) -> tuple[bytes | None, str]:
+def _answer(path: Path) -> bytes | str:
     """What is in an answer's file, or why it is not taken."""
     if not _ANSWER_NAME.fullmatch(path.name):
-        return None, "an odd name: refused"
+        return "an odd name: refused"
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
-            return None, "a link or no file: refused"
+            return "a link or no file: refused"
         if about.st_size > MAX_ANSWER_BYTES:
-            return None, f"larger than {MAX_ANSWER_BYTES >> 20} MiB: refused"
+            return f"larger than {MAX_ANSWER_BYTES >> 20} MiB: refused"
         content = path.read_bytes()
         content.decode()
     except OSError as error:
-        return None, f"cannot be read ({error.strerror})"
+        return f"cannot be read ({error.strerror})"
     except UnicodeDecodeError:
-        return None, "no text in UTF-8: refused"
-    return content, ""
+        return "no text in UTF-8: refused"
+    return content

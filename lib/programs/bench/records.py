@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import pandas as pd
 
 from programs.bench import store
 from programs.bench.fields import Record
@@ -19,55 +21,35 @@ from programs.judge import passk
 from workbook import paths
 from workbook.errors import BadOption
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 BY = ("host", "model_name", "quant", "method", "prompt_id")
 GRADED_BY = ("model_name", "engine", "task_id", "thinking")
 JUDGED = ("graded", "truncated")  # cut at the limit is a try that did not pass; what was not graded is no try
 
 _DTYPES = {"integer": "Int64", "number": "float64", "boolean": "boolean", "date-time": "datetime64[us, UTC]"}
 _FORMULA = r"^[=+\-@\t\r\n]"
+METRICS = (("pp_ts", "pp_ts", "tokens/s", 1.0), ("tg_ts", "tg_ts", "tokens/s", 1.0), ("ttft_ns", "ttft", "ms", 1e-6))
+"""The figures: field of a record, what it is called, its unit, and what to multiply the field by for that unit."""
 
 
-class Metric(NamedTuple):
-    """A figure of a record: its field, what it is called, its unit, and what to multiply the field by for that unit."""
+def load(folder: Path | None = None, conditions: Iterable[str] | None = None) -> pd.DataFrame:
+    """The records under ``folder`` (default: where the recorder puts them) that fit, each repetition once.
 
-    field: str
-    name: str
-    unit: str
-    scale: float = 1.0
-
-
-PP = Metric("pp_ts", "pp_ts", "tokens/s")
-TG = Metric("tg_ts", "tg_ts", "tokens/s")
-TTFT = Metric("ttft_ns", "ttft", "ms", 1e-6)
-METRICS = (PP, TG, TTFT)
-
-
-def load(folder: Path | None = None) -> pd.DataFrame:
-    """All records under ``folder`` (default: where the recorder puts them), each repetition once.
-
-    ``invalid`` tells why a repetition does not count, by the recorder or by a later mark. In ``.attrs["problems"]``
-    stands what could not be read, with file and line.
+    ``conditions``: as ``where`` takes them. ``invalid`` tells why a repetition does not count, by the recorder or by a
+    later mark. In ``.attrs["problems"]`` stands what could not be read, with file and line.
     """
     loaded = store.load(folder)
-    table = frame(loaded.records, loaded.invalid)
+    table = where(frame(loaded.records, loaded.invalid), conditions)
     table.attrs["problems"] = [str(problem) for problem in loaded.problems]
     return table
 
 
 def frame(records: Iterable[Record], invalid: Mapping[str, str] | None = None) -> pd.DataFrame:
     """These records as a table. ``invalid``: run id -> why the run does not count."""
-    import pandas as pd
-
-    rows = list(records)
-    columns = {}
+    kinds = {}
     for name, about in Record.model_json_schema()["properties"].items():
-        kinds = [one.get("format", one.get("type")) for one in about.get("anyOf", [about])]
-        values = [getattr(row, name) for row in rows]
-        columns[name] = pd.Series(values, dtype=_DTYPES.get(kinds[0], "object"))
-    table = pd.DataFrame(columns)
+        kind = about.get("anyOf", [about])[0]
+        kinds[name] = _DTYPES.get(kind.get("format", kind.get("type")), "object")
+    table = pd.DataFrame([dict(record) for record in records], columns=list(kinds), dtype=object).astype(kinds)
     if invalid:
         table["invalid"] = table["run_id"].map(invalid).astype(object).combine_first(table["invalid"])
     return table
@@ -80,19 +62,35 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     """
     counts = (table["status"] == "ok") & ~table["is_warmup"] & ~table["cold"].fillna(False) & table["invalid"].isna()
     kept = table[counts].copy()
-    kept.loc[(2 * kept["n_cached"] > kept["n_prompt"]).fillna(False), PP.field] = math.nan
+    kept.loc[(2 * kept["n_cached"] > kept["n_prompt"]).fillna(False), "pp_ts"] = math.nan
     return kept
 
 
-def values(kept: pd.DataFrame, metric: Metric) -> pd.Series[float]:
-    """A figure of these repetitions in its unit, without those that have none."""
-    return kept[metric.field].dropna().astype(float) * metric.scale
+def figures(kept: pd.DataFrame) -> pd.DataFrame:
+    """These repetitions once for each figure that they have: its ``figure`` (name), ``unit`` and ``value``."""
+    parts = [
+        kept.assign(figure=name, unit=unit, value=kept[field].astype(float) * scale)
+        for field, name, unit, scale in METRICS
+    ]
+    return pd.concat(parts).dropna(subset="value").sort_index(kind="stable")
 
 
-def spread(found: pd.Series[float]) -> dict[str, float]:
-    """n, median and quartiles (interpolated linearly) of these values."""
-    q1, median, q3 = map(float, found.quantile([0.25, 0.5, 0.75]))
-    return {"n": len(found), "median": median, "q1": q1, "q3": q3}
+def spread(kept: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """n, median and quartiles (interpolated linearly) of every figure of these repetitions, by these columns.
+
+    ``set_ups``: how many different ones are pooled in a row; more than one is a mixture, which ``by`` can part.
+    """
+    pooled = kept.groupby(list(by), dropna=False)[["run_id", "config_hash"]].transform("nunique")
+    kept = kept.assign(runs=pooled["run_id"], set_ups=pooled["config_hash"])
+    return figures(kept).groupby([*by, "figure"], dropna=False, sort=False).agg(
+        runs=("runs", "first"),
+        n=("value", "size"),
+        median=("value", "median"),
+        q1=("value", lambda found: found.quantile(0.25)),
+        q3=("value", lambda found: found.quantile(0.75)),
+        unit=("unit", "first"),
+        set_ups=("set_ups", "first"),
+    ).reset_index()  # fmt: skip
 
 
 def where(table: pd.DataFrame, conditions: Iterable[str] | None) -> pd.DataFrame:
@@ -127,36 +125,23 @@ def _word(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def summary(table: pd.DataFrame, by: Sequence[str] = BY) -> pd.DataFrame:
-    """n, median and quartiles of every figure, by these fields. Methods are never pooled: ``method`` is among them.
-
-    ``set_ups``: how many different ones are pooled in a row; more than one is a mixture, which ``by`` can part.
-    """
-    import pandas as pd
-
-    by = list(dict.fromkeys(known(field) for field in (*by, "method")))
-    rows = []
-    for group, part in _groups(measured(table), by):
-        pooled = {"runs": part["run_id"].nunique(), "set_ups": part["config_hash"].nunique()}
-        for metric in METRICS:
-            found = values(part, metric)
-            if len(found):
-                rows.append(group | {"figure": metric.name} | spread(found) | {"unit": metric.unit} | pooled)
-    return pd.DataFrame(rows)
+def summary(table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """``spread`` of what counts, by these fields (else ``BY``). Methods are never pooled: ``method`` is among them."""
+    by = list(dict.fromkeys(known(field) for field in (*(by or BY), "method")))
+    return spread(_worded(measured(table), by), by).sort_values([*by, "figure"], ignore_index=True)
 
 
-def grades(table: pd.DataFrame, by: Sequence[str] = GRADED_BY) -> pd.DataFrame:
-    """How often graded answers passed, by these fields and the task, and what a success cost.
+def grades(table: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """How often graded answers passed, by these fields (else ``GRADED_BY``) and the task, and what a success cost.
 
     ``low`` and ``high``: the rate's 95% interval. ``try_s``: mean seconds of a try, the model being loaded;
     ``success_s``: seconds of trying for one success, infinite where none passed. ``levels``: how many reached which.
     """
-    import pandas as pd
-
-    by = list(dict.fromkeys(known(field) for field in (*by, "task_id")))
+    by = list(dict.fromkeys(known(field) for field in (*(by or GRADED_BY), "task_id")))
     tries = (table["status"] == "ok") & ~table["is_warmup"] & table["invalid"].isna() & table["task_id"].notna()
     rows = []
-    for group, part in _groups(table[tries], by):
+    for values, part in _worded(table[tries], by).groupby(list(by), dropna=False):
+        group = dict(zip(by, values, strict=True))
         judged = part[part["grade_outcome"].isin(JUDGED)]
         n, passed = len(judged), int(judged["passed"].fillna(False).sum())
         low, high = passk.interval(n, passed, 1) if n else (math.nan, math.nan)
@@ -171,11 +156,9 @@ def grades(table: pd.DataFrame, by: Sequence[str] = GRADED_BY) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The values of these fields, and the rows that have them."""
-    keys = [words(table[name]) if table[name].dtype == object else table[name] for name in by]
-    for values, rows in table.groupby(keys, dropna=False):
-        yield dict(zip(by, values, strict=True)), rows
+def _worded(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The table with words for lists in these fields, so that rows can be grouped by them."""
+    return table.assign(**{name: words(table[name]) for name in by if table[name].dtype == object})
 
 
 def export(table: pd.DataFrame, target: Path) -> str:
@@ -200,35 +183,37 @@ def export(table: pd.DataFrame, target: Path) -> str:
 
 
 def summary_text(rows: pd.DataFrame) -> str:
-    """What ``summary`` found, as lines of text."""
+    """What ``spread`` found, as lines of text."""
     if rows.empty:
         return "No repetition fits."
-    by = list(rows.columns[: rows.columns.get_loc("figure")])
-    told = [[*by, "figure", "runs", "n", "median", "middle half", "unit", ""]]
-    for row in rows.to_dict("records"):
-        figures = [row["runs"], row["n"], f"{row['median']:.1f}", f"{row['q1']:.1f} to {row['q3']:.1f}", row["unit"]]
-        told.append([*(row[name] for name in by), row["figure"], *figures, _pooled(row)])
-    return aligned(told)
+    half = [f"{q1:.1f} to {q3:.1f}" for q1, q3 in zip(rows["q1"], rows["q3"], strict=True)]
+    told = rows.assign(median=rows["median"].map("{:.1f}".format), q1=half, set_ups=rows["set_ups"].map(_pooled))
+    return aligned(told.drop(columns="q3").rename(columns={"q1": "middle half", "set_ups": ""}))
 
 
 def grades_text(rows: pd.DataFrame) -> str:
     """What ``grades`` found, as lines of text; a field that is unknown everywhere is left out."""
     if rows.empty:
         return "No graded repetition fits."
-    by = [name for name in rows.columns[: rows.columns.get_loc("passed")] if rows[name].notna().any()]
-    told = [[*by, "passed", "95% of the rate", "cut", "s a try", "s a success", "levels", ""]]
-    for row in rows.to_dict("records"):
-        between = f"{row['low']:.0%} to {row['high']:.0%}" if row["n"] else ""
-        costs = [_seconds(row["try_s"]), _seconds(row["success_s"])]
-        doubts = [f"{row['not_graded']} not graded"] if row["not_graded"] else []
-        doubts += filter(None, [_pooled(row)])
-        figures = [f"{row['passed']} of {row['n']}", between, row["truncated"], *costs, row["levels"]]
-        told.append([*(row[name] for name in by), *figures, ", ".join(doubts)])
-    return aligned(told)
+    fields = rows[rows.columns[: rows.columns.get_loc("passed")]].dropna(axis="columns", how="all")
+    told = [
+        {
+            "passed": f"{row['passed']} of {row['n']}",
+            "95% of the rate": f"{row['low']:.0%} to {row['high']:.0%}" if row["n"] else "",
+            "cut": row["truncated"],
+            "s a try": _seconds(row["try_s"]),
+            "s a success": _seconds(row["success_s"]),
+            "levels": row["levels"],
+            "": f"{row['not_graded']} not graded" if row["not_graded"] else "",
+            " ": _pooled(row["set_ups"]),
+        }
+        for row in rows.to_dict("records")
+    ]
+    return aligned(fields.join(pd.DataFrame(told, index=rows.index)))
 
 
-def _pooled(row: Mapping[Any, Any]) -> str:
-    return f"{row['set_ups']} set-ups pooled" if row["set_ups"] > 1 else ""
+def _pooled(set_ups: int) -> str:
+    return f"{set_ups} set-ups pooled" if set_ups > 1 else ""
 
 
 def _seconds(value: float) -> str:
@@ -237,9 +222,10 @@ def _seconds(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else "none yet"
 
 
-def aligned(rows: Sequence[Sequence[object]]) -> str:
-    """Rows of words as lines of text, in columns; what is unknown as a question mark."""
-    told = [["?" if str(cell) in ("None", "nan", "<NA>") else str(cell) for cell in row] for row in rows]
+def aligned(rows: pd.DataFrame) -> str:
+    """A table as lines of text, in columns; what is unknown as a question mark."""
+    cells = rows.astype(object).where(rows.notna(), "?").map(str)
+    told = [list(cells.columns), *cells.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in told)
 
@@ -262,9 +248,4 @@ def run_line(run: pd.DataFrame, marked: Mapping[str, str]) -> str:
     end = f"{ok} repetitions" + (f", {failed} failed" if failed else "")
     end += f"  INVALID: {marked[run_id]}" if run_id in marked else ""
     began = run["started_at"].min()
-    return f"{run_id}  {began:%Y-%m-%d %H:%M}  {host}  {_some(models)}  {_some(run['prompt_id'])}: {end}"
-
-
-def _some(told: Iterable[str], most: int = 6) -> str:
-    listed = list(dict.fromkeys(told))
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+    return f"{run_id}  {began:%Y-%m-%d %H:%M}  {host}  {store.some(models)}  {store.some(run['prompt_id'])}: {end}"

@@ -17,7 +17,8 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from programs.bench import privacy, stats, store
+from programs import bench
+from programs.bench import privacy, store
 from programs.bench.fields import Method, Record, Setup
 from programs.bench.machine import host_alias
 from programs.bench.measure import ChatCell, LoopCell, chat_cell, loop_cell, model_file
@@ -176,9 +177,9 @@ class PlanSession:
                     bar.update(made.status != "skipped")
         finally:
             records = self.recorder.records
-            done = [r for r in records if r.status != "skipped"]
-            doubts = [f"! {line}" for line in (*self.recorder.notes, *stats.all_doubts(done))]
-            say("\n".join([stats.table(done), *doubts]))
+            done = bench.records.frame(r for r in records if r.status != "skipped")
+            doubts = [f"! {line}" for line in (*self.recorder.notes, *bench.stats.doubts(done))]
+            say("\n".join([bench.stats.table(done), *doubts]))
             say(f"{len(records)} records in {paths.shown(self.recorder.path)}")
 
     def steps(self) -> Generator[tuple[PlanCell, Record]]:

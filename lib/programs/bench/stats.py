@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from programs.bench import records as tables
-from programs.bench.fields import Record
 from programs.bench.store import Contents, one_run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CV_LIMIT = 0.05
 TREND_LIMIT = 0.02  # a trend that moves the rate by less than this is no news
@@ -72,15 +68,15 @@ def doubts(run: pd.DataFrame) -> list[str]:
 
 def _doubts(cell: pd.DataFrame) -> Iterator[str]:
     yield from (f": {line}" for line in _left_out(cell))
-    for metric in (tables.PP, tables.TG):
-        data = tables.values(tables.measured(cell), metric)
+    for rate in ("pp_ts", "tg_ts"):
+        data = tables.measured(cell)[rate].dropna()
         if 0 < len(data) < FEWEST:
-            yield f" {metric.field}: only {len(data)} repetitions; take at least {FEWEST}"
+            yield f" {rate}: only {len(data)} repetitions; take at least {FEWEST}"
         if cv(data) > CV_LIMIT:
-            yield f" {metric.field}: varies by {cv(data):.1%} (more than {CV_LIMIT:.0%}): noisy"
+            yield f" {rate}: varies by {cv(data):.1%} (more than {CV_LIMIT:.0%}): noisy"
         change = trend(data)
         if change is not None and abs(change) > TREND_LIMIT:
-            yield f" {metric.field}: changes by {change:+.0%} from first to last: heat, or other load"
+            yield f" {rate}: changes by {change:+.0%} from first to last: heat, or other load"
     timed = cell[~cell["is_warmup"]]
     load = timed["other_load_pct"].max()
     if load > OTHER_LOAD_LIMIT_PCT:
@@ -117,24 +113,13 @@ def _warned(warnings: Iterable[tuple[str, ...]]) -> Iterator[str]:
 def show(loaded: Contents, beginning: str) -> str:
     """The cells of the one run whose id begins so, and its doubts. Raises BadOption: none does, or several do."""
     run_id = one_run(beginning, (record.run_id for record in loaded.records))
-    mine = [record for record in loaded.records if record.run_id == run_id]
-    run = tables.run_line(tables.frame(mine), loaded.invalid)
-    return "\n".join([run, table(mine), *(f"! {doubt}" for doubt in all_doubts(mine))])
+    run = tables.frame(record for record in loaded.records if record.run_id == run_id)
+    return "\n".join([tables.run_line(run, loaded.invalid), table(run), *(f"! {doubt}" for doubt in doubts(run))])
 
 
-def table(records: Iterable[Record]) -> str:
+def table(run: pd.DataFrame) -> str:
     """Median and spread of every cell of one run, as lines of text."""
-    rows: list[tuple[object, ...]] = [("cell", "figure", "n", "median", "middle half", "unit")]
-    for cell_name, cell in cells(tables.frame(records)):
-        for metric in tables.METRICS:
-            found = tables.values(tables.measured(cell), metric)
-            if len(found):
-                s = tables.spread(found)
-                figures = (s["n"], f"{s['median']:.1f}", f"{s['q1']:.1f} to {s['q3']:.1f}", metric.unit)
-                rows.append((cell_name, metric.name, *figures))
-    return tables.aligned(rows)
-
-
-def all_doubts(records: Iterable[Record]) -> list[str]:
-    """``doubts`` of a run's records."""
-    return doubts(tables.frame(records))
+    named = run.assign(cell="")
+    for cell_name, cell in cells(run):
+        named.loc[cell.index, "cell"] = cell_name
+    return tables.summary_text(tables.spread(tables.measured(named), ["cell"]).drop(columns="runs"))

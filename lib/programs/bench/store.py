@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -36,18 +36,13 @@ class Problem:
     ``cut``: the last line lacks its end, as a kill in the middle of a write leaves it; nothing finished is lost.
     """
 
-    file: str
-    line: int
+    file: Path
     message: str
+    line: int = 0
     cut: bool = False
 
-    @classmethod
-    def of(cls, path: Path, message: str) -> Problem:
-        """What is wrong with a whole file."""
-        return cls(printable(paths.shown(path)), 0, message)
-
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+        return f"{place(self.file, self.line)}: {printable(self.message, 400)}"
 
 
 class Mark(FrozenModel):
@@ -67,11 +62,13 @@ class Contents:
     """Records in the order of their files and lines, and what could not be read.
 
     ``invalid``: run id -> reason, for the runs that were marked so; their records are among ``records``.
+    ``files``: run id -> the first file that has records of it.
     """
 
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         runs = len({record.run_id for record in self.records})
@@ -82,6 +79,11 @@ class Contents:
 def printable(text: str, most: int = 200) -> str:
     """``text`` from elsewhere as it may be shown in a terminal: no control characters, not longer than ``most``."""
     return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
+def place(path: Path, line: int = 0) -> str:
+    """A file, and a line of it, as messages name it."""
+    return printable(paths.shown(path)) + (f":{line}" if line else "")
 
 
 def run_file(folder: Path, host: str, started_at: datetime, run_id: str) -> Path:
@@ -107,13 +109,10 @@ def mark(beginning: str, reason: str, invalid: bool = True, folder: Path | None 
 
     Raises BadOption: no such run, or several; no reason, or one that is no line of text.
     """
-    found: dict[str, Path] = {}
-    for path in files(paths.results() if folder is None else folder)[0]:
-        for record in read(path).records:
-            found.setdefault(record.run_id, path)
+    found = load(folder).files
     run_id = one_run(beginning, found)
+    said = privacy.text(reason.strip())
     try:
-        said = privacy.text(reason.strip())
         made = Mark(run_id=run_id, marked_at=datetime.now(UTC), invalid=invalid, reason=said)
     except ValidationError:
         raise BadOption("the reason must be one line of text, of at most 1000 characters.") from None
@@ -127,9 +126,14 @@ def one_run(beginning: str, run_ids: Iterable[str]) -> str:
     if not fitting:
         raise BadOption(f"no runs begin with {beginning!r}. See them with: workbook results list")
     if len(fitting) > 1:
-        some = ", ".join(fitting[:4]) + (", …" if len(fitting) > 4 else "")
-        raise BadOption(f"{len(fitting)} runs begin with {beginning!r}: {some}. Give more of the id.")
+        raise BadOption(f"{len(fitting)} runs begin with {beginning!r}: {some(fitting)}. Give more of the id.")
     return fitting[0]
+
+
+def some(told: Iterable[str], most: int = 6) -> str:
+    """The first of these, each once, and how many more there are."""
+    listed = list(dict.fromkeys(told))
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -139,22 +143,18 @@ def append_line(path: Path, line: bytes) -> None:
     was written of the line is taken back, and OSError is raised.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line += b"\n"
-    with path.open("a+b", buffering=0) as out:
-        size = out.seek(0, os.SEEK_END)
-        if size:
-            out.seek(-1, os.SEEK_END)
-            line = line if out.read(1) == b"\n" else b"\n" + line
-        written = 0
-        try:
-            while written < len(line):  # a disk that becomes full takes a part of it first
-                written += out.write(line[written:])
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a+b") as out:
+            out.seek(max(0, size - 1))
+            ended = out.read(1) in (b"", b"\n")
+            out.write(line + b"\n" if ended else b"\n" + line + b"\n")
+            out.flush()
             os.fsync(out.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                if out.seek(0, os.SEEK_END) == size + written:  # nobody else has added to it
-                    out.truncate(size)
-            raise
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def create(path: Path, content: bytes) -> bool:
@@ -171,19 +171,17 @@ def files(folder: Path, suffix: str = ".jsonl") -> tuple[list[Path], list[Proble
 
     Raises BadOption: it is a file, or cannot be read.
     """
-    if folder.exists() and not folder.is_dir():
-        raise BadOption(f"{paths.shown(folder)} is a file. Give the folder that holds the records.")
-    if folder.exists() and not os.access(folder, os.R_OK):
-        raise BadOption(f"{paths.shown(folder)} cannot be read (Permission denied).")
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.R_OK)):
+        raise BadOption(f"{paths.shown(folder)} is a file or cannot be read. Give the folder that holds the records.")
     found, problems = [], []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
         if inside[0] == DROPPED or any(part.startswith(".") for part in inside):
             continue
         if path.is_symlink() and path.is_dir():
-            problems.append(Problem.of(path, "a link: not followed"))
+            problems.append(Problem(path, "a link: not followed"))
         elif path.is_dir() and not os.access(path, os.R_OK):
-            problems.append(Problem.of(path, "cannot be read (Permission denied)"))
+            problems.append(Problem(path, "cannot be read (Permission denied)"))
         elif path.suffix == suffix:
             found.append(path)
     return found, problems
@@ -200,21 +198,23 @@ def load(folder: Path | None = None) -> Contents:
     marks, problems = read_marks(*files(folder, MARKS)[0])
     last = {one.run_id: one for one in sorted(marks, key=lambda one: one.marked_at)}
     invalid = {run_id: one.reason for run_id, one in last.items() if one.invalid}
-    return Contents(loaded.records, (*unread, *loaded.problems, *problems), invalid)
+    return replace(loaded, problems=(*unread, *loaded.problems, *problems), invalid=invalid)
 
 
 def read(*files: Path) -> Contents:
     """The records of these files in their order, each repetition once."""
     records: dict[tuple[str, str, int], Record] = {}
     problems: list[Problem] = []
+    runs: dict[str, Path] = {}
     for path in files:
         for number, item in numbered(path, Record):
             if isinstance(item, Problem):
                 problems.append(item)
             elif records.setdefault(key(item), item) is not item:
-                said = "this repetition is there already: skipped"
-                problems.append(Problem(printable(paths.shown(path)), number, said))
-    return Contents(tuple(records.values()), tuple(problems))
+                problems.append(Problem(path, "this repetition is there already: skipped", number))
+            else:
+                runs.setdefault(item.run_id, path)
+    return Contents(tuple(records.values()), tuple(problems), files=runs)
 
 
 def read_marks(*files: Path) -> tuple[list[Mark], list[Problem]]:
@@ -227,33 +227,29 @@ def numbered(path: Path, kind: type[_Kind]) -> Iterator[tuple[int, _Kind | Probl
     """Line number and what stands there, or what is wrong with that line."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            yield 0, Problem.of(path, f"not a file of at most {MAX_FILE_BYTES >> 20} MiB: not read")
+            yield 0, Problem(path, f"not a file of at most {MAX_FILE_BYTES >> 20} MiB: not read")
             return
         with path.open("rb") as source:
             written = source.read(MAX_FILE_BYTES).split(b"\n")
     except OSError as error:
-        yield 0, Problem.of(path, f"cannot be read ({error.strerror})")
+        yield 0, Problem(path, f"cannot be read ({error.strerror})")
         return
-    name = printable(paths.shown(path))
     for number, line in enumerate(written, start=1):
         if not line.strip():
             continue
-        found = _parsed(line, kind)
-        if not isinstance(found, str):
-            yield number, found
-        elif number == len(written):  # behind the last end of a line
-            yield number, Problem(name, number, "cut in the middle of a write: skipped", cut=True)
-        else:
-            yield number, Problem(name, number, found)
+        if len(line) > MAX_LINE_BYTES:
+            yield number, Problem(path, f"longer than {MAX_LINE_BYTES >> 10} KiB: not read", number)
+            continue
+        try:
+            yield number, kind.model_validate_json(line)
+        except ValidationError as error:
+            cut = number == len(written)  # behind the last end of a line
+            said = "cut in the middle of a write: skipped" if cut else f"not a {kind.__name__.lower()}: {fault(error)}"
+            yield number, Problem(path, said, number, cut)
 
 
-def _parsed(line: bytes, kind: type[_Kind]) -> _Kind | str:
-    """What stands in the line, or what is wrong with it."""
-    if len(line) > MAX_LINE_BYTES:
-        return f"longer than {MAX_LINE_BYTES >> 10} KiB: not read"
-    try:
-        return kind.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part)[:60] for part in first["loc"])
-        return printable(f"not a {kind.__name__.lower()}: {place + ': ' if place else ''}{first['msg'][:200]}", 400)
+def fault(error: ValidationError) -> str:
+    """The first thing that is wrong, and in which field."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    field = ".".join(str(part)[:60] for part in first["loc"])
+    return f"{field + ': ' if field else ''}{first['msg'][:200]}"

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Exit, Option, Typer
 
+from programs import bench
 from programs.cli.shared import Folder, say
 from workbook.errors import BadOption
 
-results_app = typer.Typer(
-    help="Benchmark records, of this machine and others.", no_args_is_help=True, rich_markup_mode=None
-)
+results_app = Typer(help="Benchmark records, of this machine and others.", no_args_is_help=True, rich_markup_mode=None)
 
 Run = Annotated[str, Argument(metavar="RUN", help="A run's id, or how it begins.")]
 By = Annotated[list[str] | None, Option(help="Field to group by; several times.")]
@@ -30,94 +28,75 @@ Valid = Annotated[str | None, Option(metavar="REASON", help="Why it counts after
 
 
 @results_app.command("list")
-def results_list(folder: Folder = None) -> None:
+def list_(folder: Folder = None) -> None:
     """List the runs, one a line."""
-    from programs.bench import records, store
-
-    say(records.listing(store.load(folder)))
+    say(bench.records.listing(bench.store.load(folder)))
 
 
 @results_app.command("show")
-def results_show(run: Run, folder: Folder = None) -> None:
+def show(run: Run, folder: Folder = None) -> None:
     """Show one run: its cells with their spread, and what makes it doubtful."""
-    from programs.bench import stats, store
-
-    say(stats.show(store.load(folder), run))
+    say(bench.stats.show(bench.store.load(folder), run))
 
 
 @results_app.command("check")
-def results_check(folder: Folder = None) -> None:
+def check(folder: Folder = None) -> None:
     """Say what cannot be read as records, with file and line; exit code 1 if there is any."""
-    from programs.bench import store
-
-    loaded = store.load(folder)
+    loaded = bench.store.load(folder)
     say(str(loaded))
-    raise typer.Exit(bool(loaded.problems))
+    raise Exit(bool(loaded.problems))
 
 
 @results_app.command("summary")
-def results_summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
+def summary(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """Median and quartiles of what counts, by host, model, quantization, method and prompt unless --by says else."""
-    from programs.bench import records
-
-    table = records.load(folder)
-    say(records.summary_text(records.summary(records.where(table, where), by or records.BY)))
+    table = bench.records.load(folder, where)
+    say(bench.records.summary_text(bench.records.summary(table, by)))
     if left := table.attrs["problems"]:
         say(f"{len(left)} lines are left out: workbook results check")
 
 
 @results_app.command("grades")
-def results_grades(by: By = None, where: Where = None, folder: Folder = None) -> None:
+def grades(by: By = None, where: Where = None, folder: Folder = None) -> None:
     """How often graded answers passed, and the seconds of a success, by model, engine, task and thinking or --by."""
-    from programs.bench import records
-
-    say(records.grades_text(records.grades(records.where(records.load(folder), where), by or records.GRADED_BY)))
+    say(bench.records.grades_text(bench.records.grades(bench.records.load(folder, where), by)))
 
 
 @results_app.command("compare")
-def results_compare(
+def compare(
     a: Side, b: Side, by: Kind = None, where: Where = None, anyway: Anyway = False, folder: Folder = None
 ) -> None:
     """Say how much two runs, hosts or models differ, and how sure that is."""
-    from programs.bench import compare, records
-
-    say(str(compare.compare(records.load(folder), a, b, by, where, anyway)))
+    say(str(bench.compare.compare(bench.records.load(folder, where), a, b, by, anyway)))
 
 
 @results_app.command("merge")
-def results_merge(sources: Sources, folder: Folder = None) -> None:
+def merge(sources: Sources, folder: Folder = None) -> None:
     """Take records of other machines in, with answers and marks; nothing is overwritten. Exit code 1: some refused."""
-    from programs.bench import merge
-
-    done = merge.merge(sources, folder)
+    done = bench.merge.merge(sources, folder)
     say(str(done))
-    raise typer.Exit(bool(done.refused))
+    raise Exit(bool(done.refused))
 
 
 @results_app.command("import")
-def results_import(file: LlamaBench, host: Host = None, folder: Folder = None) -> None:
+def import_(file: LlamaBench, host: Host = None, folder: Folder = None) -> None:
     """Take llama-bench's own output in, as records; exit code 1 if it was refused."""
-    from programs.bench import llamabench, machine, merge
-
-    done = merge.add(llamabench.records(file, None if host is None else machine.host_alias(host)), file, folder)
+    alias = None if host is None else bench.machine.host_alias(host)
+    done = bench.merge.add(bench.llamabench.records(file, alias), file, folder)
     say(str(done))
-    raise typer.Exit(bool(done.refused))
+    raise Exit(bool(done.refused))
 
 
 @results_app.command("export")
-def results_export(file: Table, where: Where = None, folder: Folder = None) -> None:
+def export(file: Table, where: Where = None, folder: Folder = None) -> None:
     """Write all records as one table (CSV), a row each, for a spreadsheet or another program."""
-    from programs.bench import records
-
-    say(records.export(records.where(records.load(folder), where), file))
+    say(bench.records.export(bench.records.load(folder, where), file))
 
 
 @results_app.command("mark")
-def results_mark(run: Run, invalid: Invalid = None, valid: Valid = None, folder: Folder = None) -> None:
+def mark(run: Run, invalid: Invalid = None, valid: Valid = None, folder: Folder = None) -> None:
     """Mark a run as invalid: it stays and is shown with the reason, and is left out of summaries."""
-    from programs.bench import store
-
     if (invalid is None) == (valid is None):
         raise BadOption('give a reason: --invalid "the laptop slept", or --valid "…" to take it back')
-    mark = store.mark(run, invalid or valid or "", invalid is not None, folder)
+    mark = bench.store.mark(run, invalid or valid or "", invalid is not None, folder)
     say(f"{mark.run_id} is marked {'invalid' if mark.invalid else 'valid'}: {mark.reason}")
