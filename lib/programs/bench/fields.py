@@ -198,6 +198,11 @@ class Prediction(FrozenModel):
     predictor_version: Word | None = None
 
 
+def as_line(text: str, most: int = 1000) -> str:
+    """``text`` as a record may hold it: control characters become spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)[:most]
+
+
 def digest(fields: dict[str, Any]) -> str:
     """16 hexadecimal digits that name these fields."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import uuid
 
 from pydantic import TypeAdapter, ValidationError
 
-from programs.bench.fields import Alias, MachineFacts
+from programs.bench.fields import Alias, MachineFacts, as_line
 from workbook import hardware
 from workbook.errors import BadOption
 
@@ -25,17 +25,14 @@ def machine_facts(host: str) -> MachineFacts:
     gpus = found.gpus
     vram = [gpu.vram_total_bytes for gpu in gpus or () if gpu.vram_total_bytes]
     known = {name: getattr(found, name) for name in _SAME}
+    known |= {name: as_line(getattr(found, name) or "", 100).strip() or None for name in ("cpu_model", "os", "kernel")}
     return MachineFacts(
-        **known | {name: _short(getattr(found, name)) for name in ("cpu_model", "os", "kernel")},
+        **known,
         host=host,
         gpus=None if gpus is None else tuple(gpu.name for gpu in gpus),
         vram_total_bytes=tuple(vram) if gpus and len(vram) == len(gpus) else None,
         driver=next((gpu.driver for gpu in gpus or () if gpu.driver), None),
     )
-
-
-def _short(text: str | None) -> str | None:
-    return "".join(c for c in text if c.isprintable())[:100] or None if text else None
 
 
 def host_alias(given: str | None = None) -> str:

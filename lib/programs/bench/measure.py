@@ -199,8 +199,8 @@ def chat_cell(engine: Engine, plan: Plan, cell: PlanCell, salt: str, cold: bool 
     setup = Setup(
         # Only our own API and Ollama's tell times, and what the context is; the OpenAI API does not.
         method="client-stream" if remote else "server-timings",
-        prompt_id=cell.text.id,
-        prompt_sha256=cell.text.sha256,
+        prompt_id=cell.prompt_id,
+        prompt_sha256=cell.text_sha256,
         engine=info.engine,
         engine_version=info.engine_version,
         engine_build=_llama_cpp() if ours else None,
@@ -220,7 +220,7 @@ def chat_cell(engine: Engine, plan: Plan, cell: PlanCell, salt: str, cold: bool 
         **sampling,
         **vars(engine.context),
     )
-    return ChatCell(engine, options, setup, cell.text.text, plan.seed, salt, cold, model_file(engine))
+    return ChatCell(engine, options, setup, cell.text, plan.seed, salt, cold, model_file(engine))
 
 
 def model_file(engine: Engine) -> Path | None:

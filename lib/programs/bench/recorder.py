@@ -17,22 +17,14 @@ from pydantic import ValidationError
 import workbook
 from programs import judge
 from programs.bench import noise, privacy, store
-from programs.bench.fields import Outcome, Record, Repetition, Resources, Setup, Status, TaskResult
+from programs.bench.fields import Outcome, Record, Repetition, Resources, Setup, Status, TaskResult, as_line
 from programs.bench.machine import machine_facts
 from programs.bench.measure import ChatCell, LoopCell, count_again
 from programs.bench.plan import PlanCell
 from programs.bench.usage import NvidiaCards, Usage
 from workbook import paths
 from workbook.engines import Answer
-from workbook.errors import (
-    EngineTimeout,
-    NotKept,
-    OutOfMemory,
-    RunChanged,
-    ServerNotFound,
-    StreamBroken,
-    WorkbookError,
-)  # fmt: skip
+from workbook.errors import EngineTimeout, NotKept, OutOfMemory, RunChanged, ServerNotFound, StreamBroken, WorkbookError
 
 GIVE_UP_AFTER = 2  # failures in a row: the third would fail too, and each may wait for its time limit
 _RELOADED_NS = 200_000_000
@@ -135,7 +127,7 @@ class Recorder:
             run_id=self.run_id, rep_index=0, is_warmup=True, started_at=datetime.now(UTC),
             plan_hash=self.plan_hash, cell_hash=cell.hash,
         )  # fmt: skip
-        outcome = Outcome(status="skipped", error=_printable(privacy.text(why)) or "no reason given")
+        outcome = Outcome(status="skipped", error=as_line(privacy.text(why)) or "no reason given")
         yield self.keep(Record.of(which, setup, outcome, self.facts))
 
     def writable(self) -> None:
@@ -188,31 +180,27 @@ class Recorder:
 
     def _graded(self, cell: PlanCell, answer: Answer) -> tuple[TaskResult, tuple[str, ...]]:
         """The grade, and what to say of it where there is none."""
-        text = cell.text
-        if text is None or not text.task:
+        task = cell.task
+        if task is None:
             return TaskResult(), ()
-        if text.needs_code and not self.consent:
-            return TaskResult(task_id=text.id), ("not graded: that runs generated code, and --yes was not given",)
+        if task.needs_code and not self.consent:
+            return TaskResult(task_id=task.id), ("not graded: that runs generated code, and --yes was not given",)
         try:
             cut = answer.finish_reason == "length"
-            found = judge.grade(text.id, answer.text, consent=self.consent, truncated=cut)
+            found = judge.grade(task.id, answer.text, consent=self.consent, truncated=cut)
             alike = ("task_id", "task_version", "mark", "passed", "sandbox", "grader_version", "code_sha256")
             return TaskResult(
                 **{name: getattr(found, name) for name in alike},
                 grade=found.level,
                 grade_outcome=found.outcome,
-                grade_reasons=tuple(_printable(reason) for reason in found.reasons[:50] if reason.strip()),
-                checks={_printable(name)[:100]: passed for name, passed in list(found.checks.items())[:100]},
+                grade_reasons=tuple(as_line(reason) for reason in found.reasons[:50] if reason.strip()),
+                checks={as_line(name, 100): passed for name, passed in list(found.checks.items())[:100]},
             ), ()
         except Exception as error:  # noqa: BLE001  the answer is kept: it can be graded later
             said = f"not graded: {one_line(error)}"[:1000]
-            return TaskResult(task_id=text.id, grade_outcome="harness_error"), (said,)
+            return TaskResult(task_id=task.id, grade_outcome="harness_error"), (said,)
 
 
 def one_line(error: Exception) -> str:
     """An error as a record may keep it: printable, without this machine's folders."""
-    return _printable(privacy.text(f"{type(error).__name__}: {error}"))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:1000]
+    return as_line(privacy.text(f"{type(error).__name__}: {error}"))

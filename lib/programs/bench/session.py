@@ -251,7 +251,7 @@ class PlanSession:
         method: Method = "client-stream" if self.engine == "openai" else "server-timings"
         known = {name: value for name, value in cell.asked().items() if name in Setup.model_fields}
         if cell.text is not None:
-            known |= {"prompt_sha256": cell.text.sha256, "unique_prefix": cell.unique_prefix}
+            known |= {"prompt_sha256": cell.text_sha256, "unique_prefix": cell.unique_prefix}
         return Setup(
             method="llama-bench" if cell.loop else method, prompt_id=cell.prompt_id, engine=self.engine,
             model_name=privacy.text(cell.model), **known,
