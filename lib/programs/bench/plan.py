@@ -46,12 +46,9 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _identified(value: object) -> object:
-    return {"id": value} if isinstance(value, str) else value
+def _text_is(key: str) -> BeforeValidator:
+    """A text alone stands for the mapping that has only this key."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
 def _three(value: object) -> object:
@@ -107,8 +104,8 @@ class PlanSettings(FrozenModel):
         return self
 
 
-Models = Annotated[tuple[Annotated[PlanModel, BeforeValidator(_named)], ...], BeforeValidator(_listed)]
-Prompts = Annotated[tuple[Annotated[PlanPrompt, BeforeValidator(_identified)], ...], BeforeValidator(_listed)]
+Models = Annotated[tuple[Annotated[PlanModel, _text_is("name")], ...], BeforeValidator(_listed)]
+Prompts = Annotated[tuple[Annotated[PlanPrompt, _text_is("id")], ...], BeforeValidator(_listed)]
 
 
 class Plan(FrozenModel):

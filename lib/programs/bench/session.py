@@ -32,7 +32,7 @@ from workbook.errors import ModelNotFound, NoModel, NotKept, RunChanged, ServerN
 
 _PROBE_S = 0.5
 _UNLOAD_S = 30.0
-_NO_ANSWER = (ollama.ResponseError, ollama.RequestError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
+_NO_ANSWER = (ollama.ResponseError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
 Say = Callable[[str], None]
 
 
@@ -95,10 +95,9 @@ def why_not(engine: str, model: str) -> str:
     """Why the engine has not the model; "" where it has. Raises what ``connect`` raises, but for a missing model."""
     try:
         connected(engine, model).close()
-    except NoModel as error:  # its words are for who asked for any model
-        install = f"Install it with: ollama pull {model}"
-        return str(error if model == ANY else ModelNotFound.named(model, (), install))
-    except ModelNotFound as error:
+    except (NoModel, ModelNotFound) as error:
+        if isinstance(error, NoModel) and model != ANY:  # its words are for who asked for any model
+            return str(ModelNotFound.named(model, (), f"Install it with: ollama pull {model}"))
         return str(error)
     return ""
 
