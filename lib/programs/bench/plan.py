@@ -25,18 +25,14 @@ MAX_BYTES = 64 * 2**10
 ANY = "any"
 """As a model's name: what the engine itself would choose."""
 
+# Settings with which a model is loaded, beside n_ctx, and those with which tokens are picked.
 LOADING = ("n_threads", "n_batch", "n_ubatch", "n_gpu_layers", "type_k", "type_v", "flash_attn")
-"""Settings with which a model is loaded, beside n_ctx."""
-
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 _LOOP = re.compile(r"(pp|tg)([1-9][0-9]{0,5})")  # the names of llama-bench's tests
 _WORDS = {
     "string_pattern_mismatch": "letters A to Z, digits, - _ and . only, a letter or digit first",
-    "string_too_long": "this is too long",
     "too_short": "at least one is needed",
-    "too_long": "these are too many",
     "model_type": "a name is needed here, or keys and values",
-    "model_attributes_type": "a name is needed here, or keys and values",
     "invalid_key": "a key must be a word",
 }
 """What is wrong, where pydantic's own words are for programmers."""
@@ -271,11 +267,9 @@ class _Loader(yaml.SafeLoader):
 def _read(path: Path) -> tuple[yaml.Node | None, Any]:
     """The file as YAML's nodes, which know where they stand, and as plain values."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise BadPlan(f"{path.name} is larger than {MAX_BYTES >> 10} KiB: no plan is. Make several of it.")
-        loader = _Loader(raw.decode("utf-8-sig"))
+        loader = _Loader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         return node, loader.construct_document(node) if node else None
     except OSError as error:

@@ -31,7 +31,7 @@ _RELOADED_NS = 200_000_000
 _MAX_ANSWER_BYTES = 2 * 2**20
 _STATUS: dict[type[Exception], Status] = {
     EngineTimeout: "timeout", OutOfMemory: "oom", MemoryError: "oom", StreamBroken: "truncated",
-    WorkbookError: "http_error",
+    WorkbookError: "http_error", Exception: "harness_error",
 }  # fmt: skip
 """The first that fits."""
 
@@ -39,8 +39,7 @@ _STATUS: dict[type[Exception], Status] = {
 class Recorder:
     """One run of a plan: the newest under ``folder`` of the plan of that hash, or one that has not begun.
 
-    ``records``: what stands in its file, and what is added. ``notes`` are for the reader of its summary.
-    ``consent``: generated code may be run to grade it. ``new``: begin anew in any case.
+    ``consent``: generated code may be run to grade it. ``notes`` are for the reader of the summary.
     Raises RunChanged when another machine began that run.
     """
 
@@ -52,17 +51,15 @@ class Recorder:
             self.records = [r for r in store.read(path).records if r.plan_hash == plan_hash]
             if self.records:
                 self.path, self.run_id = path, self.records[0].run_id
-                self._same_machine(self.records[0])
+                first, mine = self.records[0], self.facts
+                if (first.cpu_model, first.threads) != (mine.cpu_model, mine.threads):
+                    raise RunChanged(
+                        f"this run was begun on another machine of the same alias ({first.cpu_model}, here "
+                        f"{mine.cpu_model}). Give this one another --host, or record it anew with --new."
+                    )
                 return
         self.run_id = secrets.token_hex(6)  # its file is made by its first record
         self.path = store.run_file(folder, host, datetime.now(UTC), self.run_id)
-
-    def _same_machine(self, record: Record) -> None:
-        if (record.cpu_model, record.threads) != (self.facts.cpu_model, self.facts.threads):
-            raise RunChanged(
-                f"this run was begun on another machine of the same alias ({record.cpu_model}, here "
-                f"{self.facts.cpu_model}). Give this one another --host, or record it anew with --new."
-            )
 
     def left(self, cell: PlanCell, repetitions: int) -> list[int]:
         """The repetitions of ``cell`` still to do; none of a cell that was given up."""
@@ -155,8 +152,7 @@ class Recorder:
         except ServerNotFound:
             raise  # nothing was repeated: the run goes on when the server is back
         except Exception as error:  # noqa: BLE001  one failure is a record, not the end of the run
-            fitting = (status for kind, status in _STATUS.items() if isinstance(error, kind))
-            status: Status = next(fitting, "harness_error")
+            status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
             return Outcome(status=status, error=one_line(error)), None, Resources()
 
     def _after(

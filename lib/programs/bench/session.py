@@ -51,16 +51,10 @@ def record(
     new: bool = False,
     say: Say = print,
 ) -> None:
-    """Run ``plan``, or what an earlier run of it has left.
+    """Run ``plan``, or what an earlier run of it has left; ``dry_run``: only say what would run.
 
-    Parameters
-    ----------
-    engine : "embedded", "ollama" or "openai"; None: the plan's, else what answers here.
-    host : an alias for this machine. results : the folder of records, else ``paths.results()``.
-    consent : generated code may be run, contained, to grade it. pull : Ollama may download what is missing; None: ask.
-    dry_run : only say what would run. new : begin anew, whatever is done of the plan already.
-
-    Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
+    ``consent``: generated code may be run, contained, to grade it. ``pull``: Ollama may download what is missing;
+    None: ask. Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
     """
     name = engine_name(engine or plan.engine, named=any(model.name != ANY for model in plan.models))
     alias, folder = host_alias(host), results or paths.results()

@@ -23,7 +23,6 @@ from programs.bench.fields import Resources
 INTERVAL_S = 0.5
 SLOW_EVERY = 4  # looks between two readings of what is expensive: children, sensors
 SHORTEST_S = 0.1  # CPU times count in steps of 10 ms: below this a percentage says nothing
-POWERCAP, CPUS = Path("/sys/class/powercap"), Path("/sys/devices/system/cpu")
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal")
 _NOT_BUSY = ("idle", "iowait", "guest", "guest_nice", "interrupt", "dpc")  # guest and the last two count twice
 
@@ -35,10 +34,8 @@ class Usage:
     is looked at. What this process itself uses is never counted as other load.
     """
 
-    def __init__(
-        self, pids: Iterable[int] = (), cards: NvidiaCards | None = None, interval_s: float = INTERVAL_S
-    ) -> None:
-        self._roots, self._cards, self._interval_s = tuple(pids), cards, interval_s
+    def __init__(self, pids: Iterable[int] = (), cards: NvidiaCards | None = None) -> None:
+        self._roots, self._cards = tuple(pids), cards
         self._me = psutil.Process()
         self._tree: dict[int, psutil.Process] = {}
         self._used: dict[int, float] = {}
@@ -70,7 +67,7 @@ class Usage:
 
     def _watch(self) -> None:
         turn = 0
-        while not self._stop.wait(self._interval_s):
+        while not self._stop.wait(INTERVAL_S):
             turn += 1
             if turn % SLOW_EVERY == 0:
                 self._find()
@@ -215,7 +212,7 @@ class NvidiaCards:
         return found
 
 
-def packages_uj(root: Path = POWERCAP) -> dict[Path, tuple[int, int]]:
+def packages_uj(root: Path = Path("/sys/class/powercap")) -> dict[Path, tuple[int, int]]:
     """Of each processor package: microjoules so far, and the limit at which its counter begins again (Linux's RAPL).
 
     Raises OSError or ValueError where they cannot be read.
@@ -235,7 +232,7 @@ def joules(before: dict[Path, tuple[int, int]], after: dict[Path, tuple[int, int
     return sum((after[zone][0] - began) % (most + 1) for zone, (began, most) in before.items()) / 1e6
 
 
-def throttle_count(root: Path = CPUS) -> int | None:
+def throttle_count(root: Path = Path("/sys/devices/system/cpu")) -> int | None:
     """How often the cores have slowed down for heat since the start of the system; None where nobody counts."""
     try:
         counts = [int(path.read_text()) for path in root.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
