@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from programs import cli
-from programs.bench import session
 from programs.site import build as site
 from programs.site import check, refresh, run
 from workbook import models, pages, paths
@@ -74,32 +73,6 @@ def test_how_commands_end(monkeypatch, error, code, says):
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(site, "build", lambda: 1 / 0)
     assert isinstance(call("site").exception, ZeroDivisionError)
-
-
-def test_bench_passes_its_options_on(monkeypatch, tmp_path):
-    seen = []
-    monkeypatch.setattr(session, "record", lambda *options: seen.extend(options))
-    words = [
-        "--engine",
-        "ollama",
-        "--model",
-        "phi3",
-        "--repetitions",
-        "7",
-        "--prompt-tokens",
-        "16",
-        "--gen-tokens",
-        "8",
-        "--host",
-        "box",
-        "--pull",
-    ]
-    assert call("bench", *words, "--results", str(tmp_path)).exit_code == 0
-    plan, *rest = seen
-    assert (plan.models[0].name, plan.repetitions) == ("phi3", 7)
-    assert [prompt.id for prompt in plan.prompts] == ["pp16", "tg8", "chat-story"]
-    assert rest[:-1] == ["ollama", "box", tmp_path, False, True, False, True], "without a plan it always begins anew"
-    assert call("bench", "--repetitions", "0").exit_code == 2
 
 
 def test_models_are_listed(monkeypatch, tmp_path):

@@ -17,15 +17,19 @@ import symtable
 import textwrap
 import unicodedata
 import warnings
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Shape = Literal["one block", "several blocks", "no fence", "none", "truncated"]
 
 LONGEST = 400_000  # characters of an answer that are read: ten times the longest program a model writes
 _BUDGET = 1_000_000  # characters that are parsed in search of code without fences
 _PYTHON = {"", "python", "python3", "py", "py3", "python2", "pygame", "turtle", "ipython", "code"}
-_FENCE = re.compile(r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+_FENCED = re.compile(  # it ends at a bare fence, before one that opens another block, or where the answer is cut
+    r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)"
+    r"(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|(?=^[ \t]*(?P=mark)[`~]*[^`\n]*$)|(?P<cut>\Z))",
+    re.MULTILINE | re.DOTALL,
+)
 _BEGINS = re.compile(r"^(import |from \w[\w.]* import |def |class |async def |@\w|#!|if __name__|\w+ *= *\S)")
 _THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
@@ -41,22 +45,17 @@ class Extracted:
     outcome: Shape
 
 
-@dataclass
-class _Block:
-    language: str
-    lines: list[str] = field(default_factory=list)
-    closed: bool = False
-
-    @property
-    def code(self) -> str:
-        return textwrap.dedent("\n".join(self.lines)).strip("\n") + "\n"
+class _Block(NamedTuple):
+    code: str
+    indented: str  # as it stands in the answer
+    closed: bool
 
 
 def program(answer: str) -> Extracted:
     """The program in ``answer``; the module's description says which one of several."""
     text = answer[:LONGEST].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text, unfinished = without_thinking(text)
-    blocks = [block for block in _blocks(text) if block.language in _PYTHON and block.code.strip()]
+    blocks = _blocks(text)
     if not blocks:
         bare = _unfenced(text)
         return Extracted(bare, "no fence" if bare else "truncated" if unfinished else "none")
@@ -77,8 +76,7 @@ def without_thinking(text: str) -> tuple[str, bool]:
     opened = _OPENS.search(text)
     if opened:
         return text[: opened.start()], True
-    closed = _CLOSES.search(text)
-    return text[closed.end() :] if closed else text, False
+    return _CLOSES.split(text)[-1], False
 
 
 def fault(code: str) -> Exception | None:
@@ -100,19 +98,13 @@ def parsed(code: str) -> ast.Module:
 
 
 def _blocks(text: str) -> list[_Block]:
-    """The fenced blocks in their order."""
-    found, mark = list[_Block](), ""
-    for line in text.split("\n"):
-        fence = _FENCE.match(line)
-        if fence and fence["mark"].startswith(mark):
-            info = fence["info"].strip()
-            if mark:
-                found[-1].closed = True
-            mark = fence["mark"] if info or not mark else ""
-            if mark:
-                found.append(_Block(re.split(r"[\s{},:]", info.lstrip("{."), maxsplit=1)[0].lower()))
-        elif mark:
-            found[-1].lines.append(line)
+    """The fenced blocks of Python in their order."""
+    found = []
+    for match in _FENCED.finditer(text):
+        language = re.split(r"[\s{},:]", match["info"].strip().lstrip("{."), maxsplit=1)[0].lower()
+        code = textwrap.dedent(match["code"]).strip("\n") + "\n"
+        if language in _PYTHON and code.strip():
+            found.append(_Block(code, match["code"], closed=match["cut"] is None))
     return found
 
 
@@ -120,7 +112,7 @@ def _chosen(blocks: list[_Block]) -> tuple[str, list[_Block]]:
     """The code of the blocks that make the program, and these blocks."""
     whole = [block for block in blocks if fault(block.code) is None]
     if not whole and len(blocks) > 1:
-        together = textwrap.dedent("\n".join(line for block in blocks for line in [*block.lines, ""]))
+        together = textwrap.dedent("".join(block.indented for block in blocks))
         if fault(together) is None:
             return together, blocks
     largest = max(whole or blocks, key=lambda block: len(block.code))
@@ -193,8 +185,3 @@ def folded(text: str) -> str:
     text = unicodedata.normalize("NFKD", text.replace("’", "'"))
     text = "".join(sign for sign in text if not unicodedata.combining(sign))
     return " ".join(text.split()).strip(" .!?\"'`«»“”:").casefold()
-
-
-def printable(text: str) -> str:
-    """What a program says of itself, in one line and without the codes that would move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:600]

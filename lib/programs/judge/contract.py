@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from programs.judge.play.calls import answers
+from programs.judge.play.vision import DIRECTIONS, OPPOSITE
 
 Cell = tuple[int, int]
-STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
-OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 
 
 class SnakeGame:
@@ -26,24 +25,21 @@ class SnakeGame:
         self.width, self.height = width, height
         self.snake: list[Cell] = [(x, y), (x - 1, y), (x - 2, y)]
         self.score, self.over, self._direction = 0, False, "right"
-        self._coming = list(food)
+        self._coming = iter(food)
         self._next_food()
 
     def _next_food(self) -> None:
-        self.food: Cell | None = None
-        while self._coming and self.food is None:
-            cell = self._coming.pop(0)
-            self.food = cell if cell not in self.snake else None
+        self.food = next((cell for cell in self._coming if cell not in self.snake), None)
 
     def step(self, direction: str) -> bool:
         """Move one cell; whether the game goes on."""
-        if direction not in STEPS:
+        if direction not in DIRECTIONS:
             raise ValueError(direction)
         if self.over:
             return False
         if direction != OPPOSITE[self._direction]:
             self._direction = direction
-        dx, dy = STEPS[self._direction]
+        dx, dy = DIRECTIONS[self._direction]
         head = (self.snake[0][0] + dx, self.snake[0][1] + dy)
         eats = head == self.food
         body = self.snake if eats else self.snake[:-1]
@@ -95,7 +91,7 @@ def _walk(seed: int) -> Calls:
     food = [(chance.randrange(width), chance.randrange(height)) for _ in range(40)]
     game, moves = SnakeGame(width, height, food), list[str]()
     for _ in range(80):
-        move = chance.choice(list(STEPS))
+        move = chance.choice(list(DIRECTIONS))
         if game.food is not None and chance.random() < 0.85:
             (x, y), (fx, fy) = game.snake[0], game.food
             move = ("right" if fx > x else "left") if fx != x else ("down" if fy > y else "up")

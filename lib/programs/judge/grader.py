@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from programs.judge import candidate, levels, tasks
-from programs.judge.answer import fault, plain, printable, program
-from programs.judge.checkers import FunctionDoes, SnakeContract, SnakeLevels
+from programs.judge.answer import fault, plain, program
 from programs.judge.levels import Finding, Mark, Result
-from programs.judge.tasks import Task
+from programs.judge.tasks import SnakeLevels, Task, Words
 from workbook import paths
 
 
@@ -87,7 +86,7 @@ def grade(
     BadTask, NoConsent, NoSandbox
     """
     one = tasks.task(task_id)
-    if not one.needs_code:
+    if isinstance(one.checker, Words):
         said = plain(answer)
         checks, why = one.checker.judge(said) if said else ({"answered": False}, "an empty answer")
         return _made(one, Finding(checks=checks, reasons=[why]), None, cut=truncated)
@@ -120,9 +119,9 @@ def grade_file(path: Path, task_id: str, **how: Any) -> Grade:
 def _found(one: Task, code: str, **how: Any) -> Finding:
     """Run the program in the sandbox, as the task's checker asks."""
     checker = one.checker
+    assert not isinstance(checker, Words)
     if isinstance(checker, SnakeLevels):
         return levels.judge(code, **how)
-    assert isinstance(checker, FunctionDoes | SnakeContract)
     if fault(code):
         return Finding(checks={"parses": False}, reasons=["it does not parse"])
     ended, answers, problem = candidate.answers(code, checker.calls(), **how)
@@ -145,7 +144,8 @@ def _made(one: Task, finding: Finding, code: str | None, cut: bool) -> Grade:
         outcome=outcome,
         passed=passed if outcome == "graded" else None,
         checks=finding.checks,
-        reasons=tuple(printable(why) for why in finding.reasons if why),
+        # What a program says of itself, without the codes that would move a terminal's cursor.
+        reasons=tuple("".join(c if c.isprintable() else " " for c in why)[:600] for why in finding.reasons if why),
         mark=levels.MARKS[level] if level else None,
         sandbox=finding.tier,
         grader_version=version(),

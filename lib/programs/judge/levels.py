@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from programs.judge import box, candidate
 from programs.judge.answer import fault, parsed
 from programs.judge.box import Ended
+from programs.judge.play.launch import TOOLKITS
+from programs.judge.play.player import FRAMES
 from workbook.errors import NoSandbox
 
 Result = Literal["graded", "ungraded", "truncated", "harness_error"]
@@ -37,7 +39,6 @@ MARKS: Final[dict[str, Mark]] = {
 """Ours: the report prints three signs and never says what they mean. Good: a whole game. With reserve: it plays, and
 something of the game is missing or could not be shown. Bad: nothing to play."""
 
-TOOLKITS: Final = ("pygame", "turtle", "curses", "tkinter")
 _TOOLKITS = ", ".join(TOOLKITS)
 UNPLAYABLE: Final = frozenset({
     "arcade", "asciimatics", "blessed", "cocos", "colorama", "cv2", "freegames", "getch", "getkey", "glfw", "ipycanvas",
@@ -47,10 +48,9 @@ UNPLAYABLE: Final = frozenset({
 })  # fmt: skip
 """Modules that exist and that this grader has no driver for, or that another system has: ungraded, not failed."""
 
-# Programs with one of these have a chance that no seed repeats.
-UNSEEDED: Final = {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "numpy", "secrets"}
+# Programs with one of these may have a chance that no seed repeats: the same game is played twice to see.
+UNSEEDED: Final = {"SystemRandom", "urandom", "uuid4", "default_rng", "randbelow", "datetime", "numpy", "secrets"}
 GAMES = 3  # games played with other seeds before L5 counts as not shown
-FRAMES = 300
 SHORT = 50  # frames in all that do where every game ends itself: a small board is soon crossed
 TIMEOUT_S = 40  # behind the driver's own limit
 Decision = tuple[bool | None, str]
@@ -159,15 +159,12 @@ def judge(code: str, **how: Any) -> Finding:
 
 def _used(tree: ast.Module) -> tuple[set[str], set[str]]:
     """The modules that a program imports, by their first name, and all names and attributes in it."""
-    modules, names = set[str](), set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            modules.add((node.module or "").partition(".")[0])
-        elif isinstance(node, ast.Name | ast.Attribute):
-            names.add(node.id if isinstance(node, ast.Name) else node.attr)
-    return modules, names
+    nodes = list(ast.walk(tree))
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return {module.partition(".")[0] for module in modules}, names
 
 
 def _unwatched(toolkit: str | None, imports: set[str], names: set[str]) -> str:
@@ -187,6 +184,7 @@ def _found(start: Callable[..., Play], toolkit: str | None, unseeded: bool) -> F
     stopped = _before_playing(still, toolkit)
     if stopped:
         return stopped
+    by_chance = unseeded and start("still", 1).prints != still.prints
     games = [still, start("steer", 1)]
     for seed in range(2, GAMES + 1):
         frames = sum(game.frames for game in games if game.drawn)
@@ -195,7 +193,7 @@ def _found(start: Callable[..., Play], toolkit: str | None, unseeded: bool) -> F
             break
         games.append(start("steer", seed))
     finding = Finding(checks={"L1": True, "L2": True}, tier=still.tier)
-    for level, decide in (("L3", _frames), ("L4", _steered if unseeded else _keys), ("L5", _eating), ("L6", _ending)):
+    for level, decide in (("L3", _frames), ("L4", partial(_keys, by_chance)), ("L5", _eating), ("L6", _ending)):
         held, why = decide(games)
         finding.checks |= {} if held is None else {level: held}
         finding.reasons += [why] if why else []
@@ -230,19 +228,16 @@ def _frames(games: list[Play]) -> Decision:
     return enough, "" if enough else f"it shows {most} frames and ends" if most else "it shows no frame"
 
 
-def _keys(games: list[Play]) -> Decision:
-    """L4: whether a game with arrow keys shows frames that the same game without them does not."""
+def _keys(by_chance: bool, games: list[Play]) -> Decision:
+    """L4: whether a game with arrow keys shows frames that the same game without them does not.
+
+    Where the frames differ by chance too, keys work if the player gets to the food.
+    """
     still, steer = games[:2]
     if "stopped" in (still.how, steer.how):
         return False, "a game ended before it could be compared with another"
-    follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2
+    follows = len(set(steer.prints[:250]) - set(still.prints)) >= 2 and (steer.eaten > 0 or not by_chance)
     return follows, "" if follows else "the arrow keys (and WASD, ZQSD) change nothing in its frames"
-
-
-def _steered(games: list[Play]) -> Decision:
-    """L4 where two games differ by chance too."""
-    follows = True if any(game.steps > 20 and game.eaten > 0 for game in games) else None
-    return follows, "its chance cannot be repeated, so the keys' effect is judged by whether the player gets to food"
 
 
 def _eating(games: list[Play]) -> Decision:

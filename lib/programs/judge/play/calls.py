@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import described, opened
+from .launch import described, opened
 
 LONGEST = 20_000  # characters of one answer
 

@@ -42,7 +42,7 @@ class CursesDriver:
         """Make ``import curses`` give ours."""
         module: Any = type(sys)("curses")
         module.__dict__.update({name: value for name, value in vars(real).items() if not name.startswith("__")})
-        module.initscr, module.doupdate = lambda: self.screen, self.show
+        module.initscr, module.doupdate = lambda: self.screen, lambda: None
         module.newwin = lambda *size: Window(self, real.newwin(*size))
         module.wrapper = self._wrapper
         module.napms = lambda ms: self.sleep(ms / 1000)
@@ -56,12 +56,8 @@ class CursesDriver:
             real.start_color()
         return func(self.screen, *args, **kwargs)
 
-    def show(self) -> None:
-        """The screen was brought up to date."""
-        self.dirty = True
-
-    def turn(self, waits: bool) -> int:
-        """The program reads a key: a frame is over, if something was shown; -1 where there is no key."""
+    def turn(self, waits: bool = False) -> None:
+        """The program reads a key: a frame is over, if something was shown."""
         if self.dirty:
             self.dirty, self.idle = False, 0
             self._press(self.player.frame(Picture(COLUMNS, ROWS, self.cells.tobytes())))
@@ -69,7 +65,6 @@ class CursesDriver:
             self.idle += 1
             if waits or self.idle % POLLS == 0:
                 self._press(self.player.frame(None))
-        return self.keys.popleft() if self.keys else -1
 
     def _press(self, names: list[str]) -> None:
         self.keys.extend(_KEYS.get(name) or ord(name) for name in names if name != CLICK)
@@ -90,9 +85,7 @@ class CursesDriver:
         """What ``time.sleep`` does: a program that never reads a key shows its frames so."""
         self.clock.pass_(seconds)
         if self.dirty:
-            key = self.turn(waits=False)
-            if key >= 0:
-                self.keys.appendleft(key)
+            self.turn()
 
 
 class Window:
@@ -126,20 +119,20 @@ class Window:
             start = (top + y) * COLUMNS + left
             self._driver.cells[start : start + columns] = array("I", map(_cell, places))
         self._real.move(*cursor)
-        self._driver.show()
+        self._driver.dirty = True
 
     noutrefresh = refresh
 
     def getch(self, *_: int) -> int:
         """A key, or -1 where none comes in time; it shows the window first, as the real one does."""
         self.refresh()
-        for _try in range(100_000):
-            key = self._driver.turn(self._wait < 0)
-            if key >= 0 or self._wait >= 0:
-                self._driver.clock.pass_(max(self._wait, 0.0005))
-                return key
-            self._driver.clock.pass_(0.01)
-        return -1
+        keys, clock = self._driver.keys, self._driver.clock
+        self._driver.turn(self._wait < 0)
+        while not keys and self._wait < 0:  # the player ends the game some time
+            clock.pass_(0.01)
+            self._driver.turn(waits=True)
+        clock.pass_(max(self._wait, 0.0005))
+        return keys.popleft() if keys else -1
 
     def getkey(self, *_: int) -> str:
         key = self.get_wch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
+import json
 import os
 import random
 import sys
@@ -12,11 +13,47 @@ import time
 import traceback
 from typing import Any
 
-from . import DriverReport, described, opened
 from .player import Player
 
-TOOLKITS = {"pygame": "Pygame", "curses": "Curses", "turtle": "Tk", "tkinter": "Tk"}
+TOOLKITS = {"pygame": "Pygame", "turtle": "Tk", "curses": "Curses", "tkinter": "Tk"}  # first come first taken
 GLANCE = 0.0005  # seconds that pass each time a program looks at a clock: a loop that waits for a time comes to an end
+
+
+class DriverReport:
+    """Writes to what was standard output, which the program no longer reaches by printing.
+
+    Each line begins with a secret, so that what the program writes by other means is not taken for one of ours.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret, self._fd, self._end = secret, os.dup(1), os._exit
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+
+    def say(self, **what: Any) -> None:
+        """One line, at once."""
+        left = f"{self._secret} {json.dumps(what)}\n".encode()
+        while left:
+            left = left[os.write(self._fd, left) :]
+
+    def end(self, **what: Any) -> None:
+        """The last line; the process ends, whatever the program's threads and handlers would still do."""
+        self.say(**what)
+        self._end(0)
+
+
+def opened() -> tuple[DriverReport, dict[str, Any], str]:
+    """The report, what is asked on standard input, and the text of the program."""
+    asked = json.loads(sys.stdin.readline())
+    with open("candidate.py", encoding="utf-8") as file:
+        return DriverReport(asked["secret"]), asked, file.read()
+
+
+def described(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 class Clock:
@@ -33,14 +70,6 @@ class Clock:
         """The time, which passes by looking at it."""
         self.now += GLANCE
         return start + self.now
-
-    def install(self) -> None:
-        """Replace the clocks of ``time``; ``time.sleep`` is the driver's matter."""
-        module: Any = time
-        for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
-            start = 1_750_000_000.0 if name == "time" else 0.0
-            setattr(module, name, lambda start=start: self.look(start))
-            setattr(module, f"{name}_ns", lambda start=start: int(self.look(start) * 1e9))
 
 
 def main() -> None:
@@ -61,14 +90,12 @@ def main() -> None:
     except Exception as missing:  # noqa: BLE001
         report.end(how="missing", error=described(missing))
     driver.install()
-    clock.install()
-    _replace(driver, player, asked["seed"])
-    how, error = _played(code, report)
-    finish(how, error)
+    _replace(driver, player, clock, asked["seed"])
+    finish(*_played(code, report))
 
 
-def _replace(driver: Any, player: Player, seed: int) -> None:
-    """What sleeps, asks or leaves is ours; two games of one seed differ by the keys alone, whatever seeds them."""
+def _replace(driver: Any, player: Player, clock: Clock, seed: int) -> None:
+    """Clocks, and what sleeps, asks or leaves, are ours; two games of one seed differ by the keys alone."""
 
     def nobody_types(prompt: object = "") -> str:
         player.text(str(prompt))
@@ -82,6 +109,10 @@ def _replace(driver: Any, player: Player, seed: int) -> None:
         random: {"seed": lambda a=None, version=2: seed_it(seed if a is None else a, version)},
         builtins: {"input": nobody_types},
     }
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
+        start = 1_750_000_000.0 if name == "time" else 0.0
+        ours[time][name] = lambda start=start: clock.look(start)
+        ours[time][f"{name}_ns"] = lambda start=start: int(clock.look(start) * 1e9)
     for module, names in ours.items():
         vars(module).update(names)
 

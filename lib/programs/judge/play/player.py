@@ -68,7 +68,7 @@ class Player:
             self.finish("done", None)
         if self.over and not self.still:
             self.finish("over", None)
-        keys = self._start_keys() if self.phase == "start" else [] if self.still else self._play(changed)
+        keys = self._start_keys() if self.phase == "start" else self._play(changed)
         self.pressed = self.pressed or bool(keys)
         return keys
 
@@ -76,9 +76,9 @@ class Player:
         """What the game showed, for the report."""
         reader = self.reader
         return {
-            "frames": self.n, "drawn": self.drawn, "changes": self.changes, "prints": self.prints, "over": sorted(self.over),
-            "steps": reader.steps, "eaten": reader.eaten, "grown": reader.grown(), "passed": len(reader.refused),
-            "read": reader.steps > 3 and bool(reader.foods or reader.meals),
+            "frames": self.n, "drawn": self.drawn, "changes": self.changes, "prints": self.prints,
+            "over": sorted(self.over), "steps": reader.steps, "eaten": reader.eaten, "grown": reader.grown(),
+            "passed": len(reader.refused), "read": reader.steps > 3 and bool(reader.foods or reader.meals),
         }  # fmt: skip
 
     def text(self, words: str) -> None:

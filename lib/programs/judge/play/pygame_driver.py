@@ -22,22 +22,19 @@ class PygameDriver:
         self.flipped, self.idle, self.flips = False, 0, 0
         self.held = defaultdict[int, bool](bool)
         self.up_next: deque[int] = deque()
-        self.timers: dict[int, list[Any]] = {}
+        self.timers: dict[int, tuple[float, float, int, Any]] = {}  # when, how often, how many times still, what
         self.frame_at = 0.0
 
     def install(self) -> None:
         """Patch the module, before the program imports it."""
-        self._screen()
         self._time()
         self._events()
         self._fonts()
-
-    def _screen(self) -> None:
         display, real = self.pygame.display, self.pygame.display.set_mode
 
-        def set_mode(size: Any = (0, 0), *_: Any, **__: Any) -> Any:
-            wide, high = (int(size[0]), int(size[1])) if size else (0, 0)
-            return real((min(wide, 4000) or 800, min(high, 4000) or 600))
+        def set_mode(size: Any = None, *_: Any, **__: Any) -> Any:
+            wide, high = size or (0, 0)
+            return real((min(int(wide), 4000) or 800, min(int(high), 4000) or 600))
 
         def flip(*_: Any, **__: Any) -> None:
             if display.get_surface() is None:
@@ -113,25 +110,21 @@ class PygameDriver:
             return int(milliseconds)
 
         def set_timer(event: Any, millis: int, loops: int = 0) -> None:
-            kind = event if isinstance(event, int) else event.type
-            self.timers.pop(kind, None)
-            if millis:
-                self.timers[kind] = [clock.now + millis / 1000, millis / 1000, loops or -1, event]
+            posted = self.pygame.event.Event(event) if isinstance(event, int) else event
+            every, times = millis / 1000, (loops or -1) if millis else 0
+            self.timers[posted.type] = (clock.now + every, every, times, posted)
 
         time.Clock, time.wait, time.delay, time.set_timer = FakeClock, wait, wait, set_timer
         time.get_ticks = lambda: int(clock.look() * 1000)
 
     def _listened(self) -> None:
         """The program asks for events: what the timers owe is posted."""
-        pg = self.pygame
         self.turn()
-        self.clock.pass_(0.0005)
-        for kind, timer in list(self.timers.items()):
-            for _ in range(3):
-                if self.clock.now < timer[0] or timer[2] == 0:
-                    break
-                pg.event.post(pg.event.Event(kind) if isinstance(timer[3], int) else timer[3])
-                timer[0], timer[2] = max(timer[0] + timer[1], self.clock.now - timer[1]), timer[2] - 1
+        now = self.clock.look()
+        for kind, (at, every, times, event) in self.timers.items():
+            if now >= at and times:
+                self.pygame.event.post(event)
+                self.timers[kind] = (max(at + every, now), every, times - 1, event)
 
     def _events(self) -> None:
         pg, event = self.pygame, self.pygame.event

@@ -13,6 +13,7 @@ import re
 import zlib
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from .launch import Clock
@@ -22,7 +23,7 @@ from .vision import Picture
 UNIT = 5  # pixels from one place of the picture to the next
 _KEYSYMS = {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "return": "Return", "space": "space"}
 _LEAVE = re.compile(r"quit|exit|close|leave|sortir|fermer", re.IGNORECASE)
-_AREAS = ("line", "rectangle", "oval", "polygon", "arc")
+_AREAS = ("line", "rectangle", "oval", "polygon", "arc", "image")
 
 
 class TkDriver:
@@ -45,19 +46,17 @@ class TkDriver:
             module: Any = importlib.import_module(f"tkinter.{name}")
             for box in vars(module).copy():
                 if box.startswith(("show", "ask")):
-                    setattr(module, box, self._box("ok" if box[0] == "s" else "no" if box == "askquestion" else None))
+                    answer = "ok" if box[0] == "s" else "no" if box == "askquestion" else None
+                    setattr(module, box, partial(self._box, answer))
         turtle: Any = importlib.import_module("turtle")
         turtle.TurtleScreenBase._delay = lambda *_: None
         turtle.TurtleScreenBase.mainloop = lambda *_: self._loop()
         turtle.TurtleScreen.update = self._whole(turtle.TurtleScreen.update)
         turtle.TurtleScreen.textinput = turtle.TurtleScreen.numinput = lambda *_, **__: None
 
-    def _box(self, answer: Any) -> Any:
-        def box(title: Any = None, message: Any = None, **_: Any) -> Any:
-            self.player.text(f"{title or ''} {message or ''}".strip())
-            return answer
-
-        return box
+    def _box(self, answer: Any, title: Any = None, message: Any = None, **_: Any) -> Any:
+        self.player.text(f"{title or ''} {message or ''}".strip())
+        return answer
 
     def _within(self, call: Any, *args: Any) -> None:
         """Call what may bring the window up to date: that is no frame of its own."""
@@ -89,10 +88,8 @@ class TkDriver:
             self.due[name] = (self.clock.now + wait, lambda: func(*args))
             return name
 
-        def stop(_widget: Any) -> None:
-            self.stopped = True
-
-        misc.after, misc.quit, misc.update = after, stop, self._whole(misc.update)
+        misc.after, misc.update = after, self._whole(misc.update)
+        misc.quit = lambda _widget: setattr(self, "stopped", True)
         misc.after_cancel = lambda _widget, name: self.due.pop(name, None)
         misc.after_idle = lambda widget, func, *args: after(widget, "idle", func, *args)
         misc.mainloop = self.tk.mainloop = lambda *_: self._loop()
@@ -171,17 +168,12 @@ class TkDriver:
         with contextlib.suppress(self.tk.TclError, ValueError):
             for label in self._widgets("label"):
                 self.player.text(str(label.cget("text")))
-            sizes = [(*self._size(canvas), canvas) for canvas in self._widgets("canvas")]
-            if sizes:
-                wide, high, canvas = max(sizes, key=lambda size: size[0] * size[1])
+            canvases = {canvas.winfo_width() * canvas.winfo_height(): canvas for canvas in self._widgets("canvas")}
+            if canvases:
+                canvas = canvases[max(canvases)]
+                wide, high = min(canvas.winfo_width(), 2000), min(canvas.winfo_height(), 2000)
                 return self._drawn(canvas, max(1, wide // UNIT), max(1, high // UNIT))
         return None
-
-    def _size(self, canvas: Any) -> tuple[int, int]:
-        wide, high = canvas.winfo_width(), canvas.winfo_height()
-        if wide <= 1 or high <= 1:
-            wide, high = int(float(canvas.cget("width"))), int(float(canvas.cget("height")))
-        return min(wide, 2000), min(high, 2000)
 
     def _drawn(self, canvas: Any, columns: int, rows: int) -> Picture:
         cells = array("I", [self._colour(canvas, canvas.cget("background"))]) * (columns * rows)
@@ -195,18 +187,24 @@ class TkDriver:
 
         left, top = canvas.canvasx(0), canvas.canvasy(0)
         for item in canvas.find_all():
-            kind, where = canvas.type(item), canvas.coords(item)
+            kind = canvas.type(item)
+            where = canvas.bbox(item) or () if kind == "image" else canvas.coords(item)
             if kind == "text":
                 self.player.text(canvas.itemcget(item, "text"))
             if kind not in _AREAS or canvas.itemcget(item, "state") == "hidden" or not where:
                 continue
             xs, ys = [x - left for x in where[::2]], [y - top for y in where[1::2]]
-            colour = self._colour(canvas, canvas.itemcget(item, "fill"))
+            if kind == "image":  # which one it is stands for its colour
+                colour = zlib.crc32(canvas.itemcget(item, "image").encode()) | 1
+            else:
+                colour = self._colour(canvas, canvas.itemcget(item, "fill"))
             if colour and kind == "line" and len({*xs, *ys}) > 2:
                 width = float(canvas.itemcget(item, "width"))
                 half = (width if width > 2 * UNIT else UNIT) / 2
-                for x, y in _along(list(zip(xs, ys, strict=True))):  # a little off, so that no place is half covered
-                    area(x - half + 0.01, y - half + 0.01, x + half + 0.01, y + half + 0.01)
+                for (ax, ay), (bx, by) in itertools.pairwise(zip(xs, ys, strict=True)):
+                    # a little off, so that no place is half covered
+                    near, far = 0.01 - half, 0.01 + half
+                    area(min(ax, bx) + near, min(ay, by) + near, max(ax, bx) + far, max(ay, by) + far)
             elif colour and kind != "line" and max(xs) - min(xs) >= 1:
                 area(min(xs), min(ys), max(xs), max(ys))
         return Picture(columns, rows, cells.tobytes())
@@ -216,12 +214,3 @@ class TkDriver:
         if name and name not in self.colours:
             self.colours[name] = zlib.crc32(repr(canvas.winfo_rgb(name)).encode()) | 1
         return self.colours[name] if name else 0
-
-
-def _along(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points along a line of many pieces, close enough to leave no place out."""
-    found = []
-    for (ax, ay), (bx, by) in itertools.pairwise(points):
-        steps = min(2000, int(max(abs(bx - ax), abs(by - ay)) / UNIT) + 1)
-        found += [(ax + (bx - ax) * i / steps, ay + (by - ay) * i / steps) for i in range(steps + 1)]
-    return found[:20_000]

@@ -7,6 +7,7 @@ Blind where the snake does not move by steps, where everything is one blinking i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,7 +103,7 @@ class SnakeReader:
     scene: bool = False  # the last change was of most of the picture: a menu, a game over
     ground: set[int] = field(default_factory=set)
     _lost: int = 0
-    _places: dict[int, set[int]] = field(default_factory=dict)  # by colour
+    _places: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # by colour
     _changed: dict[int, int] = field(default_factory=dict)  # in which picture a place last did
     _pitches: list[float] = field(default_factory=list)
     _before: list[Blob] = field(default_factory=list)
@@ -116,9 +117,8 @@ class SnakeReader:
         self.scene = len(changed) > 0.3 * len(new.cells)
         if not self.scene:
             covered = [i for i in changed if new.cells[i] not in ground]
-            fresh = [
-                i for i in covered if old.cells[i] in ground or (self.colours and old.cells[i] not in self.colours)
-            ]
+            known = self.colours or self._places
+            fresh = [i for i in covered if old.cells[i] in ground or old.cells[i] not in known]
             head = self._head_of(blobs(fresh, new.width), [i for i in changed if new.cells[i] in ground], new)
             if head is not None:
                 self._learn(head, covered, old, new)
@@ -129,21 +129,17 @@ class SnakeReader:
                     self.colours, self.cell, self.pitch, self.steps, self._pitches = set(), 0.0, 0.0, 0, []
         else:
             self._lost += 1
-        self.areas.append(sum(len(self._places.get(colour, ())) for colour in self.colours - ground))
+        self.areas.append(sum(len(self._places[colour]) for colour in self.colours - ground))
         if not self.scene:
             self._look_for_food(new, ground)
             self._meals(len(self.areas) - 1)
 
     def _index(self, old: Picture, new: Picture, changed: list[int]) -> set[int]:
         """Keep where each colour is; the colours of the ground: those that cover much, such as both of a chessboard."""
-        if not self._places:
-            for place, colour in enumerate(old.cells):
-                self._places.setdefault(colour, set()).add(place)
-        was = self.ground
-        for place in changed:
+        for place in changed if self._places else range(len(old.cells)):
             self._places[old.cells[place]].discard(place)
-            self._places.setdefault(new.cells[place], set()).add(place)
-        self._places = {colour: places for colour, places in self._places.items() if places}
+            self._places[new.cells[place]].add(place)
+        was = self.ground
         most = sorted(self._places, key=lambda colour: len(self._places[colour]), reverse=True)[:3]
         self.ground = {c for i, c in enumerate(most) if i == 0 or len(self._places[c]) > 0.2 * len(new.cells)}
         return self.ground | was
@@ -198,7 +194,7 @@ class SnakeReader:
             self._of_food |= {new.cells[i] for blob in self.foods for i in blob.places}
         elif self.steps > 14:
             since = len(self.areas) - 2 * self.areas[-1] / max(1.0, self.cell**2) - 6
-            same = self._small([self._places.get(colour, set()) for colour in self.colours - ground], new)
+            same = self._small([self._places[colour] for colour in self.colours - ground], new)
             self.foods = [b for b in same if all(self._changed.get(i, -99) < since for i in b.places)]
 
     def _small(self, places: list[set[int]], new: Picture) -> list[Blob]:
