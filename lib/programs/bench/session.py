@@ -219,13 +219,12 @@ class PlanSession:
         """llama-bench's test, the model in this process alone."""
         path = model_file(engine)
         if path is None:
-            raise CellSkipped(
-                f"{cell.prompt_id} needs the model's file, and no file of {engine.model} is on this machine"
-            )
+            needed = f"{cell.prompt_id} needs the model's file"
+            raise CellSkipped(f"{needed}, and no file of {engine.model} is on this machine")
         unload(engine)
         began = time.perf_counter_ns()
-        model = llama.Model(path, max(cell.settings.n_ctx, tokens), **cell.given(*LOADING))
-        stack.enter_context(model)
+        n_ctx = max(cell.settings.n_ctx, tokens)
+        model = stack.enter_context(llama.Model(path, n_ctx, **cell.given(*LOADING)))
         return loop_cell(model, engine.model, kind, tokens, self.plan.seed, time.perf_counter_ns() - began)
 
     def _same(self, cell: PlanCell, setup: Setup) -> None:
