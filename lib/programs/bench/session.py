@@ -32,7 +32,6 @@ from workbook.errors import ModelNotFound, NoModel, NotKept, RunChanged, ServerN
 
 _PROBE_S = 0.5
 _UNLOAD_S = 30.0
-_NO_ANSWER = (ollama.ResponseError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
 Say = Callable[[str], None]
 
 
@@ -259,7 +258,7 @@ def unload(engine: Engine) -> bool:
     while time.monotonic() - began < _UNLOAD_S:  # Ollama answers before the model has gone
         try:
             running = {each.model for each in client.ps().models}
-        except _NO_ANSWER:
+        except (ollama.ResponseError, ConnectionError, httpx.HTTPError, ValueError, TypeError):
             return False
         if engine.model not in running:
             return True
