@@ -40,10 +40,7 @@ Amount = Annotated[float, Field(ge=0, le=1e15)]
 class FrozenModel(BaseModel):
     """A part of a record: frozen, no unknown field, no infinite number, no silent conversion."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
-        protected_namespaces=(),
-    )  # fmt: skip
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Repetition(FrozenModel):
@@ -190,12 +187,9 @@ class TaskResult(FrozenModel):
     code_sha256: Sha256 | None = None
 
 
-class Prediction(FrozenModel):
-    """What was predicted before the measurement."""
-
-    predicted_memory_bytes: Positive | None = None
-    predicted_tg_ts: Amount | None = None
-    predictor_version: Word | None = None
+def as_line(text: str, most: int = 1000) -> str:
+    """``text`` as a record may hold it: control characters become spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)[:most]
 
 
 def digest(fields: dict[str, Any]) -> str:
@@ -218,9 +212,12 @@ def rates(method: Method, outcome: Outcome) -> tuple[float | None, float | None]
     return pp, tg
 
 
-class Record(Prediction, TaskResult, MachineFacts, Resources, Outcome, Setup, Repetition):
+class Record(TaskResult, MachineFacts, Resources, Outcome, Setup, Repetition):
     """One repetition of one cell of one run."""
 
+    predicted_memory_bytes: Positive | None = None
+    predicted_tg_ts: Amount | None = None
+    predictor_version: Word | None = None
     config_hash: Hash
     pp_ts: Amount | None = None
     tg_ts: Amount | None = None

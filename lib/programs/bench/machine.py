@@ -8,15 +8,12 @@ import uuid
 
 from pydantic import TypeAdapter, ValidationError
 
-from programs.bench.fields import Alias, MachineFacts
+from programs.bench.fields import Alias, MachineFacts, as_line
 from workbook import hardware
 from workbook.errors import BadOption
 
 _NOT_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _TAKEN = {"dropped", "unknown-host"}  # folders of the store
-_SAME = (
-    "sockets", "cores", "threads", "cpu_quota", "ram_total_bytes", "ram_limit_bytes", "isa_flags", "virtualised",
-)  # fmt: skip
 
 
 def machine_facts(host: str) -> MachineFacts:
@@ -24,18 +21,12 @@ def machine_facts(host: str) -> MachineFacts:
     found = hardware.machine()
     gpus = found.gpus
     vram = [gpu.vram_total_bytes for gpu in gpus or () if gpu.vram_total_bytes]
-    known = {name: getattr(found, name) for name in _SAME}
-    return MachineFacts(
-        **known | {name: _short(getattr(found, name)) for name in ("cpu_model", "os", "kernel")},
-        host=host,
-        gpus=None if gpus is None else tuple(gpu.name for gpu in gpus),
-        vram_total_bytes=tuple(vram) if gpus and len(vram) == len(gpus) else None,
-        driver=next((gpu.driver for gpu in gpus or () if gpu.driver), None),
-    )
-
-
-def _short(text: str | None) -> str | None:
-    return "".join(c for c in text if c.isprintable())[:100] or None if text else None
+    known = {name: getattr(found, name) for name in MachineFacts.model_fields if hasattr(found, name)}
+    known |= {name: as_line(known[name] or "", 100).strip() or None for name in ("cpu_model", "os", "kernel")}
+    known["gpus"] = None if gpus is None else tuple(gpu.name for gpu in gpus)
+    known["vram_total_bytes"] = tuple(vram) if gpus and len(vram) == len(gpus) else None
+    known["driver"] = next((gpu.driver for gpu in gpus or () if gpu.driver), None)
+    return MachineFacts(**known, host=host)
 
 
 def host_alias(given: str | None = None) -> str:

@@ -16,13 +16,14 @@ import numpy as np
 
 from programs.bench import privacy
 from programs.bench.fields import Outcome, Setup
-from programs.bench.plan import SAMPLING, Plan, PlanCell
+from programs.bench.plan import LOADING, SAMPLING, Plan, PlanCell
 from workbook import formats, models
 from workbook.engines import Answer, Engine, Message, Options, llama, native
 from workbook.engines.options import REPEAT_LAST_N
 from workbook.errors import WorkbookError
 
 _SYSTEM = {"chat-story": " You write stories."}
+_TOLD = ("engine", "engine_version", "model_type", "quant", "model_size_bytes", "model_n_params")  # by the engine
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ def loop_cell(
     about, build = formats.inspect_gguf(model.path), llama.build()
     with model.path.open("rb") as file:  # about a second a gigabyte
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    loaded = ("n_ctx", "n_batch", "n_ubatch", "n_threads", "n_gpu_layers", "type_k", "type_v", "flash_attn")
     setup = Setup(
         method="llama-bench",
         prompt_id=f"{kind}{tokens}",
@@ -99,7 +99,7 @@ def loop_cell(
         quant=about.quant,
         model_size_bytes=about.size_bytes,
         model_n_params=model.n_params,
-        **{field: getattr(model, field) for field in loaded},
+        **{name: getattr(model, name) for name in ("n_ctx", *LOADING)},
     )
     n_prompt, n_gen = (tokens, 0) if kind == "pp" else (0, tokens)
     return LoopCell(model, setup, n_prompt, n_gen, seed, load_ns)
@@ -115,9 +115,8 @@ def _llama_cpp() -> str | None:
 class ChatCell:
     """One chat answer through the connected engine, streamed, of at most ``options.num_predict`` tokens.
 
-    With ``setup.unique_prefix`` every repetition begins with other digits, which follow from ``salt``: a prompt that
-    begins like an earlier one is partly in the engine's cache. Without, it is sent as it stands.
-    ``cold``: whether the model is loaded for repetition 0 (None: unknown).
+    With ``setup.unique_prefix`` every repetition begins with other digits, which follow from ``salt``: nothing of it
+    is in the engine's cache. ``cold``: whether the model is loaded for repetition 0 (None: unknown).
     """
 
     engine: Engine
@@ -144,10 +143,9 @@ class ChatCell:
 
     def messages(self, rep: int) -> list[Message]:
         """The prompt, behind its prefix if it has one."""
-        prefix, asked = self.prefix(rep), {"role": "user", "content": self.prompt}
-        if prefix is None:
-            return [asked]
-        return [{"role": "system", "content": f"{prefix}.{_SYSTEM.get(self.setup.prompt_id, '')}"}, asked]
+        prefix, said = self.prefix(rep), _SYSTEM.get(self.setup.prompt_id, "")
+        system = [] if prefix is None else [{"role": "system", "content": f"{prefix}.{said}"}]
+        return [*system, {"role": "user", "content": self.prompt}]
 
     def run(self, rep: int) -> tuple[Outcome, Answer | None]:
         """Ask, and note on our clock when pieces come."""
@@ -199,28 +197,23 @@ def chat_cell(engine: Engine, plan: Plan, cell: PlanCell, salt: str, cold: bool 
     setup = Setup(
         # Only our own API and Ollama's tell times, and what the context is; the OpenAI API does not.
         method="client-stream" if remote else "server-timings",
-        prompt_id=cell.text.id,
-        prompt_sha256=cell.text.sha256,
-        engine=info.engine,
-        engine_version=info.engine_version,
+        prompt_id=cell.prompt_id,
+        prompt_sha256=cell.text_sha256,
         engine_build=_llama_cpp() if ours else None,
         build_info=info.build_info[:1000] if info.build_info else None,
         model_name=privacy.text(info.model)[:100],
         file_sha256=known if info.engine != "ollama" else None,
         ollama_digest=known if info.engine == "ollama" else None,
-        model_type=info.model_type,
-        quant=info.quant,
-        model_size_bytes=info.model_size_bytes,
-        model_n_params=info.model_n_params,
         n_ctx=None if remote else s.n_ctx,
         repeat_last_n=None if remote else REPEAT_LAST_N,
         max_tokens=s.max_tokens,
         thinking=cell.thinking,
         unique_prefix=cell.unique_prefix,
         **sampling,
+        **{name: getattr(info, name) for name in _TOLD},
         **vars(engine.context),
     )
-    return ChatCell(engine, options, setup, cell.text.text, plan.seed, salt, cold, model_file(engine))
+    return ChatCell(engine, options, setup, cell.text, plan.seed, salt, cold, model_file(engine))
 
 
 def model_file(engine: Engine) -> Path | None:

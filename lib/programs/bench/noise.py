@@ -17,7 +17,7 @@ SLEPT_S = 5.0
 
 def warnings(outcome: Outcome, used: Resources) -> tuple[str, ...]:
     """The doubts about one repetition; none if all is well or unknown."""
-    return (*_machine(used), *_figures(outcome))
+    return tuple(_doubts(outcome, used))
 
 
 def invalid(wall_s: float, monotonic_s: float) -> str | None:
@@ -27,7 +27,7 @@ def invalid(wall_s: float, monotonic_s: float) -> str | None:
     return f"the machine slept, or its clock was set, meanwhile ({wall_s - monotonic_s:+.0f} s)"
 
 
-def _machine(used: Resources) -> Iterator[str]:
+def _doubts(o: Outcome, used: Resources) -> Iterator[str]:
     if (used.other_load_pct or 0) > OTHER_LOAD_PCT:
         yield f"other programs used {used.other_load_pct:.0f}% of a core"
     if (used.swap_delta_bytes or 0) > SWAP_BYTES:
@@ -40,9 +40,6 @@ def _machine(used: Resources) -> Iterator[str]:
         yield f"the processor was at {used.temp_max_c:.0f} °C"
     if used.cpu_freq_min and used.cpu_freq_mean and used.cpu_freq_min < FREQ_SHARE * used.cpu_freq_mean:
         yield f"the clock fell to {used.cpu_freq_min:.0f} MHz, mean {used.cpu_freq_mean:.0f}"
-
-
-def _figures(o: Outcome) -> Iterator[str]:
     if o.n_cached and o.n_prompt and 2 * o.n_cached > o.n_prompt:
         yield f"{o.n_cached} of {o.n_prompt} prompt tokens were cached: no prompt rate to speak of"
     if o.gen_ns and o.stream_ns and abs(o.stream_ns - o.gen_ns) > max(CLOCKS_SHARE * o.gen_ns, CLOCKS_NS):

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
-from programs.bench.fields import FrozenModel, Word, digest
+from programs.bench.fields import FrozenModel, Word, as_line, digest
 from programs.judge import tasks
+from programs.judge.tasks import Task
 from workbook import paths
 from workbook.errors import BadPlan
 
@@ -24,18 +25,14 @@ MAX_BYTES = 64 * 2**10
 ANY = "any"
 """As a model's name: what the engine itself would choose."""
 
+# Settings with which a model is loaded, beside n_ctx, and those with which tokens are picked.
 LOADING = ("n_threads", "n_batch", "n_ubatch", "n_gpu_layers", "type_k", "type_v", "flash_attn")
-"""Settings with which a model is loaded, beside n_ctx."""
-
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 _LOOP = re.compile(r"(pp|tg)([1-9][0-9]{0,5})")  # the names of llama-bench's tests
 _WORDS = {
     "string_pattern_mismatch": "letters A to Z, digits, - _ and . only, a letter or digit first",
-    "string_too_long": "this is too long",
     "too_short": "at least one is needed",
-    "too_long": "these are too many",
     "model_type": "a name is needed here, or keys and values",
-    "model_attributes_type": "a name is needed here, or keys and values",
     "invalid_key": "a key must be a word",
 }
 """What is wrong, where pydantic's own words are for programmers."""
@@ -45,12 +42,9 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _identified(value: object) -> object:
-    return {"id": value} if isinstance(value, str) else value
+def _text_is(key: str) -> BeforeValidator:
+    """A text alone stands for the mapping that has only this key."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
 def _three(value: object) -> object:
@@ -106,8 +100,8 @@ class PlanSettings(FrozenModel):
         return self
 
 
-Models = Annotated[tuple[Annotated[PlanModel, BeforeValidator(_named)], ...], BeforeValidator(_listed)]
-Prompts = Annotated[tuple[Annotated[PlanPrompt, BeforeValidator(_identified)], ...], BeforeValidator(_listed)]
+Models = Annotated[tuple[Annotated[PlanModel, _text_is("name")], ...], BeforeValidator(_listed)]
+Prompts = Annotated[tuple[Annotated[PlanPrompt, _text_is("id")], ...], BeforeValidator(_listed)]
 
 
 class Plan(FrozenModel):
@@ -128,15 +122,15 @@ class Plan(FrozenModel):
 
     def cells(self) -> tuple[PlanCell, ...]:
         """What it asks for, each once, the cells of one model together. Raises BadPlan for an unknown prompt."""
-        texts = {p.id: None if _LOOP.fullmatch(p.id) else find_prompt(p.id) for p in self.prompts}
+        texts = {p.id: (None, None) if _LOOP.fullmatch(p.id) else find_prompt(p.id) for p in self.prompts}
         found: dict[str, PlanCell] = {}
         for model in self.models:
             for settings in self.settings:
                 for prompt in self.prompts:
-                    text = texts[prompt.id]
-                    unique = prompt.prefix if prompt.prefix is not None else not (text and text.task)
+                    text, task = texts[prompt.id]
+                    unique = prompt.prefix if prompt.prefix is not None else task is None
                     for thinking in (model.thinking or self.thinking) if text else (None,):
-                        cell = PlanCell(model.name, prompt.id, settings, thinking, text, unique)
+                        cell = PlanCell(model.name, prompt.id, settings, thinking, text, task, unique)
                         found.setdefault(cell.hash, cell)
         return tuple(found.values())
 
@@ -157,54 +151,50 @@ def usual(
     return Plan.model_validate(about)
 
 
-@dataclass(frozen=True)
-class PromptText:
-    """A prompt's text. ``task``: whether its answer can be graded; ``needs_code``: by running what it wrote."""
-
-    id: str
-    text: str
-    task: bool = False
-    needs_code: bool = False
-
-    @property
-    def sha256(self) -> str:
-        """Of the text, white space at its ends left out."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+def known_prompts() -> dict[str, Path | Task]:
+    """All prompts by their ids: the files of ``data/prompts``, and the tasks that can be graded."""
+    files = {path.stem: path for path in (paths.data() / "prompts").glob("*.txt")}
+    return files | {task.id: task for task in tasks.tasks()}
 
 
-def known_prompts() -> tuple[str, ...]:
-    """The ids of all prompts: the files of ``data/prompts``, and the tasks that can be graded."""
-    files = (path.stem for path in (paths.data() / "prompts").glob("*.txt"))
-    return tuple(sorted({*files, *(task.id for task in tasks.tasks())}))
+def find_prompt(prompt_id: str) -> tuple[str, Task | None]:
+    """The text of a prompt, and its task if its answer can be graded. Raises BadPlan."""
+    known = known_prompts()
+    found = known.get(prompt_id)
+    if found is None:
+        raise BadPlan(_no_prompt(prompt_id, known))
+    if isinstance(found, Path):
+        return found.read_text(encoding="utf-8").strip(), None
+    return found.prompt.strip(), found
 
 
-def find_prompt(prompt_id: str) -> PromptText:
-    """The prompt of this id. Raises BadPlan."""
-    for task in tasks.tasks():
-        if task.id == prompt_id:
-            return PromptText(prompt_id, task.prompt.strip(), task=True, needs_code=task.needs_code)
-    if prompt_id not in known_prompts():
-        raise BadPlan(f"there is no prompt {prompt_id!r}. {_near(prompt_id, known_prompts())}")
-    return PromptText(prompt_id, (paths.data() / "prompts" / f"{prompt_id}.txt").read_text(encoding="utf-8").strip())
+def _no_prompt(prompt_id: str, known: Iterable[str]) -> str:
+    return f"there is no prompt {prompt_id!r}. {_near(prompt_id, known)}"
 
 
 @dataclass(frozen=True)
 class PlanCell:
-    """One cell of a plan. ``model`` is the plan's name for it; ``text`` None: a ppN or tgN test."""
+    """One cell of a plan. ``text`` None: a ppN or tgN test. ``task``: its answer can be graded."""
 
     model: str
     prompt_id: str
     settings: PlanSettings
     thinking: bool | None = None
-    text: PromptText | None = None
+    text: str | None = None
+    task: Task | None = field(default=None, compare=False)
     unique_prefix: bool = True
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
         about = {"model": self.model, "prompt": self.prompt_id} | self.asked()
         if self.text is not None:
-            about |= {"sha256": self.text.sha256, "prefix": self.unique_prefix}
+            about |= {"sha256": self.text_sha256, "prefix": self.unique_prefix}
         object.__setattr__(self, "hash", digest(about))
+
+    @property
+    def text_sha256(self) -> str | None:
+        """Of the text, white space at its ends left out."""
+        return None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()
 
     def asked(self) -> dict[str, Any]:
         """Its settings. A loop without text: how tokens are picked is no part of it."""
@@ -233,7 +223,7 @@ def load(path: Path) -> Plan:
     node, value = _read(path)
 
     def refusal(place: tuple[Any, ...], why: str, key: bool = False) -> BadPlan:
-        return BadPlan(f"{path.name}:{_position(node, place, key)}: {_printable(why)}")
+        return BadPlan(f"{path.name}:{_position(node, place, key)}: {as_line(why)}")
 
     if not isinstance(value, dict):
         raise refusal((), f"a plan is a list of keys and values: {', '.join(Plan.model_fields)}.")
@@ -248,7 +238,7 @@ def load(path: Path) -> Plan:
     known = known_prompts()
     for number, prompt in enumerate(plan.prompts):
         if not _LOOP.fullmatch(prompt.id) and prompt.id not in known:
-            raise refusal(("prompts", number), f"there is no prompt {prompt.id!r}. {_near(prompt.id, known)}")
+            raise refusal(("prompts", number), _no_prompt(prompt.id, known))
     ways = sum(len(model.thinking or plan.thinking) for model in plan.models)
     count = ways * len(plan.prompts) * len(plan.settings)
     if count > MOST_CELLS or count * plan.repetitions > MOST_REPETITIONS:
@@ -268,9 +258,8 @@ class _Loader(yaml.SafeLoader):
         keys: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if str(key.value) in keys:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value!r} is given twice. Keep one", problem_mark=key.start_mark
-                )
+                said = f"{key.value!r} is given twice. Keep one"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
             keys.add(str(key.value))
         return node
 
@@ -278,11 +267,9 @@ class _Loader(yaml.SafeLoader):
 def _read(path: Path) -> tuple[yaml.Node | None, Any]:
     """The file as YAML's nodes, which know where they stand, and as plain values."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise BadPlan(f"{path.name} is larger than {MAX_BYTES >> 10} KiB: no plan is. Make several of it.")
-        loader = _Loader(raw.decode("utf-8-sig"))
+        loader = _Loader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         return node, loader.construct_document(node) if node else None
     except OSError as error:
@@ -290,12 +277,9 @@ def _read(path: Path) -> tuple[yaml.Node | None, Any]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise BadPlan(f"{path.name}:{line}:1: this is not UTF-8. Save the file as UTF-8.") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
-        raise BadPlan(f"{path.name}:{where}: not YAML: {_printable(error.problem or error.context or '')}.") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise BadPlan(f"{path.name}: not YAML: {_printable(str(error))[:200]}.") from None
+        where, why = _line_column(getattr(error, "problem_mark", None)), getattr(error, "problem", None) or str(error)
+        raise BadPlan(f"{path.name}:{where}: not YAML: {as_line(why, 200)}.") from None
 
 
 def _position(node: yaml.Node | None, place: tuple[Any, ...], key: bool) -> str:
@@ -310,6 +294,10 @@ def _position(node: yaml.Node | None, place: tuple[Any, ...], key: bool) -> str:
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
             mark = node.start_mark
+    return _line_column(mark)
+
+
+def _line_column(mark: yaml.Mark | None) -> str:
     return f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
 
 
@@ -322,9 +310,8 @@ def _mistake(found: Any) -> str:
         return f"unknown key {place[-1]!r}. {_near(str(place[-1]), known)}"
     if kind == "missing":
         return f"{place[-1]!r} is missing here."
-    shown = (
-        "" if isinstance(given, dict | list | tuple) else f" {given if kind == 'string_type' else repr(given)!s:.60}"
-    )
+    value = str(given) if kind == "string_type" else repr(given)
+    shown = "" if isinstance(given, dict | list | tuple) else f" {value:.60}"
     why = _WORDS.get(kind) or str(found["msg"]).removeprefix("Value error, ").rstrip(".")
     if kind == "string_type" and given is not None:
         why += ": put it into quotes"
@@ -336,7 +323,3 @@ def _near(word: str, known: Iterable[str]) -> str:
     have = list(known)
     near = difflib.get_close_matches(word, have, n=2, cutoff=0.6)
     return f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(have)[:30])}."
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

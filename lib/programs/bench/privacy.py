@@ -24,9 +24,8 @@ _URL = r"(?i)\b([a-z][a-z0-9+.-]*://)((?:[^\s/\"'<>()@]*@)?)(\[[^\]\s]*\]|[^\s/:
 _PUBLIC = (
     "localhost", "ollama.com", "ollama.ai", "huggingface.co", "hf.co", "github.com", "openai.com", "openrouter.ai",
 )  # fmt: skip
-_FEWEST_COLONS = 3  # an address of a machine has more parts than "4::1"
 _VERSIONS = frozenset({"driver", "kernel", "os", "engine_version", "engine_build", "recorder_version", "build_info"})
-"""Fields in which four numbers with dots are a version and no address."""
+"""Fields in which four numbers with dots (the last of the rules) are a version and no address."""
 
 _OURS = frozenset({
     "host", "run_id", "config_hash", "plan_hash", "cell_hash", "prompt_sha256", "file_sha256", "ollama_digest",
@@ -38,13 +37,13 @@ _OURS = frozenset({
 _Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
-def text(said: str, addresses: bool = True, names: bool = True) -> str:
+def text(said: str, names: bool = True) -> str:
     """``said`` with everything personal blotted out.
 
-    ``addresses`` False leaves four numbers with dots alone. ``names`` False leaves alone what only this machine knows to be
-    personal (its names, folders, keys), so that the same text comes out alike on every machine.
+    ``names`` False leaves alone what only this machine knows to be personal (its names, folders, keys), so that the
+    same text comes out alike on every machine.
     """
-    return _blotted(said, _rules(names), addresses)
+    return _blotted(said, _rules(names))
 
 
 def cleaned(record: Record, names: bool = True) -> Record:
@@ -66,12 +65,12 @@ def _rules(names: bool) -> list[_Rule]:
             if len(folder.parts) > 1:
                 found.append((re.escape(written) + r"(?![\w-])", sign))
     known = leaks.everywhere() + (leaks.this_machine() if names else [])
-    return [*found, (_URL, _without_host), *((pattern, BLOT) for _, pattern in known), (_MAIL, BLOT), (_MAC, BLOT)]
+    found += [(_URL, _without_host), *((pattern, BLOT) for _, pattern in known), (_MAIL, BLOT), (_MAC, BLOT)]
+    return [*found, (_ADDRESS_6, _without_address), (_ADDRESS_4, _without_address)]
 
 
-def _blotted(said: str, rules: list[_Rule], addresses: bool) -> str:
-    found = [(_ADDRESS_6, _without_address), *([(_ADDRESS_4, _without_address)] if addresses else [])]
-    for pattern, instead in [*rules, *found]:
+def _blotted(said: str, rules: list[_Rule]) -> str:
+    for pattern, instead in rules:
         said = re.sub(pattern, instead, said)
     return said
 
@@ -80,7 +79,7 @@ def _clean(name: str, value: Any, rules: list[_Rule]) -> Any:
     if name in _OURS:
         return value
     if isinstance(value, str):
-        return _blotted(value, rules, addresses=name not in _VERSIONS)
+        return _blotted(value, rules[:-1] if name in _VERSIONS else rules)
     if isinstance(value, tuple):
         return tuple(_clean(name, inner, rules) for inner in value)
     if isinstance(value, dict):
@@ -99,6 +98,5 @@ def _without_address(found: re.Match[str]) -> str:
         address = ipaddress.ip_address(found.group())
     except ValueError:  # a time, a version
         return found.group()
-    if address.version == 6 and found.group().count(":") < _FEWEST_COLONS:  # a ratio, a name of C++
-        return found.group()
-    return found.group() if str(address) in leaks.LOOPBACK else BLOT
+    ratio = address.version == 6 and found.group().count(":") < 3  # such as "4::1", or a name of C++
+    return found.group() if ratio or str(address) in leaks.LOOPBACK else BLOT

@@ -9,6 +9,7 @@ import ollama
 from tqdm import tqdm
 
 from programs.bench import privacy
+from programs.bench.fields import as_line
 
 # Between two words of the server: it says none while it checks the sum of a file, and a large one takes minutes.
 _TIMEOUT = httpx.Timeout(1800.0, connect=5.0)
@@ -55,6 +56,6 @@ def pull(model: str, say: Callable[[str], None], host: str | None = None) -> str
 
 
 def _meaning(words: str) -> str:
-    said = " ".join(privacy.text("".join(c if c.isprintable() else " " for c in words)).split())[:200]
+    said = " ".join(privacy.text(as_line(words)).split())[:200]
     meant = next((meaning for sign, meaning in _MEANS.items() if sign in words), "")
     return f"not pulled: {meant} (Ollama says: {said})" if meant else f"not pulled: {said}"

@@ -17,29 +17,21 @@ from pydantic import ValidationError
 import workbook
 from programs import judge
 from programs.bench import noise, privacy, store
-from programs.bench.fields import Outcome, Record, Repetition, Resources, Setup, Status, TaskResult
+from programs.bench.fields import Outcome, Record, Repetition, Resources, Setup, Status, TaskResult, as_line
 from programs.bench.machine import machine_facts
 from programs.bench.measure import ChatCell, LoopCell, count_again
 from programs.bench.plan import PlanCell
 from programs.bench.usage import NvidiaCards, Usage
 from workbook import paths
 from workbook.engines import Answer
-from workbook.errors import (
-    EngineTimeout,
-    NotKept,
-    OutOfMemory,
-    RunChanged,
-    ServerNotFound,
-    StreamBroken,
-    WorkbookError,
-)  # fmt: skip
+from workbook.errors import EngineTimeout, NotKept, OutOfMemory, RunChanged, ServerNotFound, StreamBroken, WorkbookError
 
 GIVE_UP_AFTER = 2  # failures in a row: the third would fail too, and each may wait for its time limit
 _RELOADED_NS = 200_000_000
 _MAX_ANSWER_BYTES = 2 * 2**20
 _STATUS: dict[type[Exception], Status] = {
     EngineTimeout: "timeout", OutOfMemory: "oom", MemoryError: "oom", StreamBroken: "truncated",
-    WorkbookError: "http_error",
+    WorkbookError: "http_error", Exception: "harness_error",
 }  # fmt: skip
 """The first that fits."""
 
@@ -47,8 +39,7 @@ _STATUS: dict[type[Exception], Status] = {
 class Recorder:
     """One run of a plan: the newest under ``folder`` of the plan of that hash, or one that has not begun.
 
-    ``records``: what stands in its file, and what is added. ``notes`` are for the reader of its summary.
-    ``consent``: generated code may be run to grade it. ``new``: begin anew in any case.
+    ``consent``: generated code may be run to grade it. ``notes`` are for the reader of the summary.
     Raises RunChanged when another machine began that run.
     """
 
@@ -60,17 +51,15 @@ class Recorder:
             self.records = [r for r in store.read(path).records if r.plan_hash == plan_hash]
             if self.records:
                 self.path, self.run_id = path, self.records[0].run_id
-                self._same_machine(self.records[0])
+                first, mine = self.records[0], self.facts
+                if (first.cpu_model, first.threads) != (mine.cpu_model, mine.threads):
+                    raise RunChanged(
+                        f"this run was begun on another machine of the same alias ({first.cpu_model}, here "
+                        f"{mine.cpu_model}). Give this one another --host, or record it anew with --new."
+                    )
                 return
         self.run_id = secrets.token_hex(6)  # its file is made by its first record
         self.path = store.run_file(folder, host, datetime.now(UTC), self.run_id)
-
-    def _same_machine(self, record: Record) -> None:
-        if (record.cpu_model, record.threads) != (self.facts.cpu_model, self.facts.threads):
-            raise RunChanged(
-                f"this run was begun on another machine of the same alias ({record.cpu_model}, here "
-                f"{self.facts.cpu_model}). Give this one another --host, or record it anew with --new."
-            )
 
     def left(self, cell: PlanCell, repetitions: int) -> list[int]:
         """The repetitions of ``cell`` still to do; none of a cell that was given up."""
@@ -135,7 +124,7 @@ class Recorder:
             run_id=self.run_id, rep_index=0, is_warmup=True, started_at=datetime.now(UTC),
             plan_hash=self.plan_hash, cell_hash=cell.hash,
         )  # fmt: skip
-        outcome = Outcome(status="skipped", error=_printable(privacy.text(why)) or "no reason given")
+        outcome = Outcome(status="skipped", error=as_line(privacy.text(why)) or "no reason given")
         yield self.keep(Record.of(which, setup, outcome, self.facts))
 
     def writable(self) -> None:
@@ -163,8 +152,7 @@ class Recorder:
         except ServerNotFound:
             raise  # nothing was repeated: the run goes on when the server is back
         except Exception as error:  # noqa: BLE001  one failure is a record, not the end of the run
-            fitting = (status for kind, status in _STATUS.items() if isinstance(error, kind))
-            status: Status = next(fitting, "harness_error")
+            status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
             return Outcome(status=status, error=one_line(error)), None, Resources()
 
     def _after(
@@ -188,31 +176,27 @@ class Recorder:
 
     def _graded(self, cell: PlanCell, answer: Answer) -> tuple[TaskResult, tuple[str, ...]]:
         """The grade, and what to say of it where there is none."""
-        text = cell.text
-        if text is None or not text.task:
+        task = cell.task
+        if task is None:
             return TaskResult(), ()
-        if text.needs_code and not self.consent:
-            return TaskResult(task_id=text.id), ("not graded: that runs generated code, and --yes was not given",)
+        if task.needs_code and not self.consent:
+            return TaskResult(task_id=task.id), ("not graded: that runs generated code, and --yes was not given",)
         try:
             cut = answer.finish_reason == "length"
-            found = judge.grade(text.id, answer.text, consent=self.consent, truncated=cut)
+            found = judge.grade(task.id, answer.text, consent=self.consent, truncated=cut)
             alike = ("task_id", "task_version", "mark", "passed", "sandbox", "grader_version", "code_sha256")
             return TaskResult(
                 **{name: getattr(found, name) for name in alike},
                 grade=found.level,
                 grade_outcome=found.outcome,
-                grade_reasons=tuple(_printable(reason) for reason in found.reasons[:50] if reason.strip()),
-                checks={_printable(name)[:100]: passed for name, passed in list(found.checks.items())[:100]},
+                grade_reasons=tuple(as_line(reason) for reason in found.reasons[:50] if reason.strip()),
+                checks={as_line(name, 100): passed for name, passed in list(found.checks.items())[:100]},
             ), ()
         except Exception as error:  # noqa: BLE001  the answer is kept: it can be graded later
             said = f"not graded: {one_line(error)}"[:1000]
-            return TaskResult(task_id=text.id, grade_outcome="harness_error"), (said,)
+            return TaskResult(task_id=task.id, grade_outcome="harness_error"), (said,)
 
 
 def one_line(error: Exception) -> str:
     """An error as a record may keep it: printable, without this machine's folders."""
-    return _printable(privacy.text(f"{type(error).__name__}: {error}"))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:1000]
+    return as_line(privacy.text(f"{type(error).__name__}: {error}"))

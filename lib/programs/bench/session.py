@@ -33,7 +33,6 @@ from workbook.errors import ModelNotFound, NoModel, NotKept, RunChanged, ServerN
 
 _PROBE_S = 0.5
 _UNLOAD_S = 30.0
-_NO_ANSWER = (ollama.ResponseError, ollama.RequestError, ConnectionError, httpx.HTTPError, ValueError, TypeError)
 Say = Callable[[str], None]
 
 
@@ -52,16 +51,10 @@ def record(
     new: bool = False,
     say: Say = print,
 ) -> None:
-    """Run ``plan``, or what an earlier run of it has left.
+    """Run ``plan``, or what an earlier run of it has left; ``dry_run``: only say what would run.
 
-    Parameters
-    ----------
-    engine : "embedded", "ollama" or "openai"; None: the plan's, else what answers here.
-    host : an alias for this machine. results : the folder of records, else ``paths.results()``.
-    consent : generated code may be run, contained, to grade it. pull : Ollama may download what is missing; None: ask.
-    dry_run : only say what would run. new : begin anew, whatever is done of the plan already.
-
-    Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
+    ``consent``: generated code may be run, contained, to grade it. ``pull``: Ollama may download what is missing;
+    None: ask. Raises NotAlone, NotKept, RunChanged, BadOption, and what ``connect`` raises.
     """
     name = engine_name(engine or plan.engine, named=any(model.name != ANY for model in plan.models))
     alias, folder = host_alias(host), results or paths.results()
@@ -96,10 +89,9 @@ def why_not(engine: str, model: str) -> str:
     """Why the engine has not the model; "" where it has. Raises what ``connect`` raises, but for a missing model."""
     try:
         connected(engine, model).close()
-    except NoModel as error:  # its words are for who asked for any model
-        install = f"Install it with: ollama pull {model}"
-        return str(error if model == ANY else ModelNotFound.named(model, (), install))
-    except ModelNotFound as error:
+    except (NoModel, ModelNotFound) as error:
+        if isinstance(error, NoModel) and model != ANY:  # its words are for who asked for any model
+            return str(ModelNotFound.named(model, (), f"Install it with: ollama pull {model}"))
         return str(error)
     return ""
 
@@ -227,13 +219,12 @@ class PlanSession:
         """llama-bench's test, the model in this process alone."""
         path = model_file(engine)
         if path is None:
-            raise CellSkipped(
-                f"{cell.prompt_id} needs the model's file, and no file of {engine.model} is on this machine"
-            )
+            needed = f"{cell.prompt_id} needs the model's file"
+            raise CellSkipped(f"{needed}, and no file of {engine.model} is on this machine")
         unload(engine)
         began = time.perf_counter_ns()
-        model = llama.Model(path, max(cell.settings.n_ctx, tokens), **cell.given(*LOADING))
-        stack.enter_context(model)
+        n_ctx = max(cell.settings.n_ctx, tokens)
+        model = stack.enter_context(llama.Model(path, n_ctx, **cell.given(*LOADING)))
         return loop_cell(model, engine.model, kind, tokens, self.plan.seed, time.perf_counter_ns() - began)
 
     def _same(self, cell: PlanCell, setup: Setup) -> None:
@@ -252,7 +243,7 @@ class PlanSession:
         method: Method = "client-stream" if self.engine == "openai" else "server-timings"
         known = {name: value for name, value in cell.asked().items() if name in Setup.model_fields}
         if cell.text is not None:
-            known |= {"prompt_sha256": cell.text.sha256, "unique_prefix": cell.unique_prefix}
+            known |= {"prompt_sha256": cell.text_sha256, "unique_prefix": cell.unique_prefix}
         return Setup(
             method="llama-bench" if cell.loop else method, prompt_id=cell.prompt_id, engine=self.engine,
             model_name=privacy.text(cell.model), **known,
@@ -268,7 +259,7 @@ def unload(engine: Engine) -> bool:
     while time.monotonic() - began < _UNLOAD_S:  # Ollama answers before the model has gone
         try:
             running = {each.model for each in client.ps().models}
-        except _NO_ANSWER:
+        except (ollama.ResponseError, ConnectionError, httpx.HTTPError, ValueError, TypeError):
             return False
         if engine.model not in running:
             return True

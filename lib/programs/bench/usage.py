@@ -23,7 +23,6 @@ from programs.bench.fields import Resources
 INTERVAL_S = 0.5
 SLOW_EVERY = 4  # looks between two readings of what is expensive: children, sensors
 SHORTEST_S = 0.1  # CPU times count in steps of 10 ms: below this a percentage says nothing
-POWERCAP, CPUS = Path("/sys/class/powercap"), Path("/sys/devices/system/cpu")
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal")
 _NOT_BUSY = ("idle", "iowait", "guest", "guest_nice", "interrupt", "dpc")  # guest and the last two count twice
 
@@ -35,15 +34,13 @@ class Usage:
     is looked at. What this process itself uses is never counted as other load.
     """
 
-    def __init__(
-        self, pids: Iterable[int] = (), cards: NvidiaCards | None = None, interval_s: float = INTERVAL_S
-    ) -> None:
-        self._roots, self._cards, self._interval_s = tuple(pids), cards, interval_s
+    def __init__(self, pids: Iterable[int] = (), cards: NvidiaCards | None = None) -> None:
+        self._roots, self._cards = tuple(pids), cards
         self._me = psutil.Process()
         self._tree: dict[int, psutil.Process] = {}
         self._used: dict[int, float] = {}
         self._base: dict[int, float] = {}
-        self._seen: defaultdict[str, list[float]] = defaultdict(list)
+        self._seen: defaultdict[str, list[Any]] = defaultdict(list)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -70,7 +67,7 @@ class Usage:
 
     def _watch(self) -> None:
         turn = 0
-        while not self._stop.wait(self._interval_s):
+        while not self._stop.wait(INTERVAL_S):
             turn += 1
             if turn % SLOW_EVERY == 0:
                 self._find()
@@ -127,18 +124,14 @@ class Usage:
             return
         if frequency and frequency.current:
             self._seen["freq"].append(frequency.current)
-        cpu = [t.current for name in _CPU_SENSORS for t in temperatures.get(name, [])]
-        self._seen["temp"].extend([max(cpu)] if cpu else [])
+        self._seen["temp"] += [t.current for name in _CPU_SENSORS for t in temperatures.get(name, [])]
 
     def _energy(self) -> dict[Path, tuple[int, int]]:
         try:
             return {} if self._no_joules else packages_uj()
-        except FileNotFoundError:
-            self._no_joules = "rapl: this system shows no energy counters of the processor"
-        except PermissionError:
-            self._no_joules = "rapl: only root may read the processor's energy counters here"
-        except (OSError, ValueError):
-            self._no_joules = "rapl: the processor's energy counters cannot be read"
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)  # most often: only root may read them
+            self._no_joules = f"rapl cannot be read: {why}"
         return {}
 
     def _engine_s(self) -> float:
@@ -147,24 +140,26 @@ class Usage:
     def resources(self) -> Resources:
         """What was used between enter and exit."""
         seen, throttled = self._seen, throttle_count()
+        mean = {name: fmean(values) for name, values in seen.items() if values}
+        peak = {name: max(values) for name, values in seen.items() if values}
         pss, uss = _shared_fairly(self._tree.values())
         battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
         return Resources(
             server_pids=tuple(sorted(self._tree)) or None,
-            rss_peak_bytes=_peak(seen["rss"]),
-            rss_anon_peak_bytes=_peak(seen["anon"]),
-            rss_file_peak_bytes=_peak(seen["file"]),
+            rss_peak_bytes=peak.get("rss"),
+            rss_anon_peak_bytes=peak.get("anon"),
+            rss_file_peak_bytes=peak.get("file"),
             pss_end_bytes=pss,
             uss_end_bytes=uss,
             sys_available_min_bytes=int(min(seen["available"])),
             swap_delta_bytes=psutil.swap_memory().used - self._swap,
-            cpu_freq_mean=_mean(seen["freq"]),
+            cpu_freq_mean=mean.get("freq"),
             cpu_freq_min=min(seen["freq"], default=None),
-            temp_max_c=max(seen["temp"], default=None),
+            temp_max_c=peak.get("temp"),
             throttled=None if throttled is None or self._throttled is None else throttled > self._throttled,
             on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
-            vram_peak_bytes=_peak(seen["vram"]),
-            gpu_util_mean=_mean(seen["util"]),
+            vram_peak_bytes=peak.get("vram"),
+            gpu_util_mean=mean.get("util"),
             energy_missing=self._no_joules or None,
             **self._load(),
             **self._energy_used(),
@@ -212,20 +207,21 @@ class NvidiaCards:
         found = {}
         for name, ask in asks.items() if self._cards else ():
             with suppress(pynvml.NVMLError):
-                each = [float(ask(card)) for card in self._cards]
+                each = [ask(card) for card in self._cards]
                 found[name] = max(each) if name == "util" else sum(each)
         return found
 
 
-def packages_uj(root: Path = POWERCAP) -> dict[Path, tuple[int, int]]:
+def packages_uj(root: Path = Path("/sys/class/powercap")) -> dict[Path, tuple[int, int]]:
     """Of each processor package: microjoules so far, and the limit at which its counter begins again (Linux's RAPL).
 
     Raises OSError or ValueError where they cannot be read.
     """
     zones = [zone for zone in root.glob("intel-rapl:*") if (zone / "name").read_text().startswith("package")]
     if not zones:
-        raise FileNotFoundError
-    found = {zone: (_number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")) for zone in zones}
+        raise OSError("this system shows no energy counters of the processor")
+    files = {zone: (zone / "energy_uj", zone / "max_energy_range_uj") for zone in zones}
+    found = {zone: (int(now.read_text()), int(most.read_text())) for zone, (now, most) in files.items()}
     if min(most for _, most in found.values()) <= 0:
         raise ValueError("a counter without its limit")
     return found
@@ -236,25 +232,13 @@ def joules(before: dict[Path, tuple[int, int]], after: dict[Path, tuple[int, int
     return sum((after[zone][0] - began) % (most + 1) for zone, (began, most) in before.items()) / 1e6
 
 
-def throttle_count(root: Path = CPUS) -> int | None:
+def throttle_count(root: Path = Path("/sys/devices/system/cpu")) -> int | None:
     """How often the cores have slowed down for heat since the start of the system; None where nobody counts."""
     try:
-        counts = [_number(path) for path in root.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
+        counts = [int(path.read_text()) for path in root.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
     except (OSError, ValueError):
         return None
     return sum(counts) if counts else None
-
-
-def _mean(values: list[float]) -> float | None:
-    return fmean(values) if values else None
-
-
-def _peak(values: list[float]) -> int | None:
-    return int(max(values)) if values else None
-
-
-def _number(path: Path) -> int:
-    return int(path.read_text(encoding="ascii", errors="replace"))
 
 
 def _shared_fairly(processes: Iterable[psutil.Process]) -> tuple[int | None, int | None]:
