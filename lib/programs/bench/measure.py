@@ -30,7 +30,7 @@ _TOLD = ("engine", "engine_version", "model_type", "quant", "model_size_bytes", 
 class LoopCell:
     """llama-bench's pp or tg test: the bare ``llama_decode`` loop on random tokens, no text, no sampling.
 
-    Either ``n_prompt`` tokens are decoded in batches, or ``n_gen`` tokens one at a time. The model is loaded already.
+    Either ``n_prompt`` tokens are decoded in batches, or ``n_gen`` tokens one at a time.
     Source: llama.cpp, tools/llama-bench/llama-bench.cpp, test_prompt and test_gen.
     """
 
@@ -224,13 +224,12 @@ def model_file(engine: Engine) -> Path | None:
     path = getattr(engine, "path", None)
     if isinstance(path, Path):
         return path
-    wanted = _plain(engine.model)
-    names = ((_plain(model.name), model.path) for model in models.local_ggufs())
-    return next((path for name, path in names if wanted in (name, name.rsplit("/", 1)[-1])), None)
 
+    def plain(name: str) -> str:
+        return name.casefold().removesuffix(".gguf").removesuffix(":latest")
 
-def _plain(name: str) -> str:
-    return name.casefold().removesuffix(".gguf").removesuffix(":latest")
+    names = ((plain(model.name), model.path) for model in models.local_ggufs())
+    return next((path for name, path in names if plain(engine.model) in (name, name.rsplit("/", 1)[-1])), None)
 
 
 def count_again(path: Path | None, answer: Answer) -> tuple[int | None, int | None]:

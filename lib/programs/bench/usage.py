@@ -92,8 +92,8 @@ class Usage:
         for pid, process in self._tree.items():
             try:
                 with process.oneshot():
+                    memory = process.memory_info()  # first: it tells whether the process is still there
                     self._used[pid] = _cpu_s(process)
-                    memory = process.memory_info()
             except psutil.Error:
                 continue  # it has ended: what it used before stays counted
             rss += memory.rss
@@ -245,21 +245,17 @@ def _shared_fairly(processes: Iterable[psutil.Process]) -> tuple[int | None, int
     """PSS and USS of these processes together; None where the system does not tell, or not this user."""
     pss = uss = 0
     for process in processes:
-        try:
+        with suppress(psutil.Error):
             memory = process.memory_full_info()
-        except psutil.Error:
-            continue
-        pss, uss = pss + getattr(memory, "pss", 0), uss + memory.uss
+            pss, uss = pss + getattr(memory, "pss", 0), uss + memory.uss
     return pss or None, uss or None
 
 
 def _cpu_s(process: psutil.Process) -> float:
     """Seconds of one core that the process has used; 0 when it is gone."""
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
+    with suppress(psutil.Error):
+        return float(sum(process.cpu_times()[:2]))  # user, system
+    return 0.0
 
 
 def _busy_s() -> float:
