@@ -435,7 +435,7 @@ def test_what_is_said_before_and_meanwhile(here: Here) -> None:
     here.missing["two"] = "not there"
     before: list[str] = []
     here.session().announce([], before.append)
-    assert before[1] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, unknown (no record of it here yet)"
+    assert before[1] == "  one, chat-story, up to 8 tokens: 3 of 3 to do, unknown: not measured here yet"
     assert before[2].endswith("the model is missing: skipped. not there"), "why, and what else is installed"
     assert before[-1] == "Estimated time: unknown"
     earlier = [r.model_copy(update={"total_ns": 2 * 10**9}) for r in here.go()[:3]]

@@ -214,8 +214,8 @@ class PlanCell:
         return {name: value for name, value in values.items() if value is not None}
 
     def __str__(self) -> str:
-        model = "the engine's own choice" if self.model == ANY else self.model
-        return f"{model}, {self.prompt_id}" + {None: "", True: ", thinking", False: ", not thinking"}[self.thinking]
+        model = "" if self.model == ANY else f"{self.model}, "
+        return f"{model}{self.prompt_id}" + {None: "", True: ", thinking", False: ", not thinking"}[self.thinking]
 
 
 def load(path: Path) -> Plan:

@@ -145,8 +145,10 @@ class PlanSession:
                 same = [r for r in earlier if r.cell_hash == cell.hash and r.status == "ok"]
                 each = median((r.total_ns or 0) / 1e9 for r in same) if same else None
                 total = None if each is None or total is None else total + left * each
-                basis = "no record of it here yet" if each is None else "by earlier records"
-                what = f"{left} of {plan.repetitions + 1} to do, {spoken(each and left * each)} ({basis})"
+                takes = (
+                    "unknown: not measured here yet" if each is None else f"{spoken(left * each)} (by earlier records)"
+                )
+                what = f"{left} of {plan.repetitions + 1} to do, {takes}"
             name = f" [{cell.settings.name}]" if cell.settings.name else ""
             size = "" if cell.loop else f", up to {cell.settings.max_tokens} tokens"
             say(f"  {cell}{name}{size}: {what}")

@@ -61,6 +61,8 @@ def normalize(notebook: Any) -> Any:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = count
+                elif output.output_type == "stream":  # a command of "!" speaks as to a terminal
+                    output.text = output.text.replace("\r\n", "\n")
     return _renumber_widgets(made)
 
 
