@@ -80,16 +80,14 @@ def spread(kept: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     ``set_ups``: how many different ones are pooled in a row; more than one is a mixture, which ``by`` can part.
     """
-    pooled = kept.groupby(list(by), dropna=False)[["run_id", "config_hash"]].transform("nunique")
-    kept = kept.assign(runs=pooled["run_id"], set_ups=pooled["config_hash"])
     return figures(kept).groupby([*by, "figure"], dropna=False, sort=False).agg(
-        runs=("runs", "first"),
+        runs=("run_id", "nunique"),
         n=("value", "size"),
         median=("value", "median"),
         q1=("value", lambda found: found.quantile(0.25)),
         q3=("value", lambda found: found.quantile(0.75)),
         unit=("unit", "first"),
-        set_ups=("set_ups", "first"),
+        set_ups=("config_hash", "nunique"),
     ).reset_index()  # fmt: skip
 
 
