@@ -195,8 +195,8 @@ def _llama_cpp(model: Check) -> Check:
         version = metadata.version("llama-cpp-python")
     except metadata.PackageNotFoundError:
         return Check(
-            "llama.cpp", "not installed: a light set-up", "warn",
-            "Pages that open the model itself stop at their first cell; all others run on Ollama. To add it: make lab",
+            "llama.cpp", "llama-cpp-python is not installed", "warn",
+            f"Pages 12, 14, 15, 16 and 23 wait for it, all others run: {native.why_missing()}.",
         )  # fmt: skip
     if model.status != "OK":
         return Check("llama.cpp", f"llama-cpp-python {version}, not tried", "warn", "Fix the packaged model first.")
