@@ -44,18 +44,24 @@ UV_NAMES = {
 }  # fmt: skip
 
 
+PIPED = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
+QUIET = dict(PIPED, stderr=subprocess.DEVNULL)
+
+
 class Stop(Exception):
     """What is missing and what to do, in one line."""
+
+
+class WithoutLlama(Stop):
+    """The second step failed; the first one is done."""
 
 
 def python_version(python):
     """(major, minor) of an interpreter, or None where there is none."""
     try:
-        code = "import sys; print(sys.version_info[0], sys.version_info[1])"
-        out = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
-        major, minor = out.stdout.split()
-        return int(major), int(minor)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        out = subprocess.run([python, "-c", "import sys; print(sys.version_info[:2])"], timeout=30, **QUIET)
+        return ast.literal_eval(out.stdout)
+    except (OSError, ValueError, SyntaxError, subprocess.SubprocessError):
         return None
 
 
@@ -97,7 +103,8 @@ def in_venv(name):
 
 def records(name):
     """The folders in which the environment's packages of this name (a pattern) are recorded."""
-    return glob.glob(os.path.join(VENV, "[Ll]ib*", "**", "site-packages", name + ".dist-info"), recursive=True)
+    libraries = (os.path.join(VENV, "lib", "*"), os.path.join(VENV, "Lib"))  # Windows has but one
+    return [path for lib in libraries for path in glob.glob(os.path.join(lib, "site-packages", name + ".dist-info"))]
 
 
 def lock(name):
@@ -190,11 +197,12 @@ def taken(file):
 @contextlib.contextmanager
 def alone():
     """One set-up at a time: this one waits for another, and shows how far it is."""
-    os.makedirs(os.path.dirname(LOG), exist_ok=True)
     with open(LOG + ".lock", "a+", encoding="utf-8") as file:
         if taken(file):
-            what = "llama-cpp-python is being compiled" if read_note(STATE) else "a set-up is at work"
-            with Ticker("%s by another process: waiting for it" % what) as ticker:
+            what = (
+                "llama-cpp-python, which this needs, is being compiled" if read_note(STATE) else "a set-up is at work"
+            )
+            with Ticker(what + " by another process: waiting for it") as ticker:
                 while taken(file):
                     ticker.text = "step %(step)s of %(steps)s" % {"step": 0, "steps": "?", **read_note(STATE)}
                     time.sleep(0.5)
@@ -206,11 +214,10 @@ def uv_environment():
     """The environment for uv: what pip's configuration says of the index, said to uv, unless uv was told itself."""
     env = dict(os.environ)
     env.pop("SOURCE_DATE_EPOCH", None)  # with it set, llama.cpp's build switches all SIMD off
+    env.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 2))
     if os.name == "nt" or sys.platform == "darwin":
         env.setdefault("UV_SYSTEM_CERTS", "1")  # as pip does: a company's proxy signs with a certificate of its own
-    listed = subprocess.run(
-        [in_venv("python"), "-m", "pip", "config", "list"], stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
-    )
+    listed = subprocess.run([in_venv("python"), "-m", "pip", "config", "list"], **QUIET)
     found = re.findall(r"(?m)^(global|install|:env:)\.([\w-]+)=(.*)$", listed.stdout)
     found.sort(key=lambda row: ("global", "install", ":env:").index(row[0]))
     said = {name: ast.literal_eval(value).split() for _, name, value in found if name in UV_NAMES}
@@ -233,9 +240,7 @@ def uv(label, arguments, on_step=lambda step, steps: None):
         command.append("--no-index")
     with Ticker(label) as ticker, open(LOG, "a", encoding="utf-8", buffering=1) as log:
         log.write("\n$ uv %s\n" % " ".join(command[1:]))
-        process = subprocess.Popen(
-            command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
-        )  # fmt: skip
+        process = subprocess.Popen(command, env=env, cwd=ROOT, **PIPED)
         for line in process.stdout:
             log.write(line)
             step = re.match(r"DEBUG \[(\d+)/(\d+)\]", line)
@@ -256,12 +261,12 @@ def explain(failure):
     if "No space left" in text:
         return "the disk is full. Make room and start again."
     why = failure[0].replace("error: ", "") if failure else "uv failed"
-    cause = re.search(
-        r"(?im)^(cause: (failed to fetch|hash|because)|.*(fatal|\berror: |killed|could not find)).*", text[7:]
+    telling = (
+        r"(?im)^(?:cause: )?(failed to fetch.*|hash mismatch.*|because.*|.*(?:fatal|\berror: |killed|could not find).*)"
     )
-    if cause:
-        why = "%s (%s)" % (why, re.sub(r"^cause: ", "", cause.group())[:200])
-    if re.search(r"Failed to fetch|error sending request", text):
+    cause = re.search(telling, "\n".join(failure[1:]))
+    why += " (%s)" % cause.group(1)[:200] if cause else ""
+    if "Failed to fetch" in text:
         return "the package index could not be reached: %s. Look at the network and start again." % why
     if "Hash mismatch" in text:
         return "a package is not the one that the lock names: %s. Do not install it." % why
@@ -270,12 +275,11 @@ def explain(failure):
 
 def make_venv(python):
     """A sound .venv with uv in it. One that is damaged, of another Python, or was moved here, is made again."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     pip = [in_venv("python"), "-m", "pip", "--disable-pip-version-check"]
     try:
         with open(os.path.join(VENV, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
             sound = VENV in file.read() and python_version(pip[0]) == python_version(python)
-        sound = sound and subprocess.run([*pip, "--version"], **quiet).returncode == 0
+        sound = sound and subprocess.run([*pip, "--version"], **PIPED).returncode == 0
     except OSError:
         sound = False
     if not sound:
@@ -285,14 +289,11 @@ def make_venv(python):
         free_gb = shutil.disk_usage(ROOT).free / 1e9
         if free_gb < NEEDED_GB:
             raise Stop("%.1f GB of disk are needed and %.1f GB are free. Make room." % (NEEDED_GB, free_gb))
-        if subprocess.run([python, "-m", "venv", VENV], **quiet).returncode:
+        if subprocess.run([python, "-m", "venv", VENV], **PIPED).returncode:
             raise Stop("this Python cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv")
-    if not os.path.exists(in_venv("uv")) or subprocess.run([in_venv("uv"), "--version"], **quiet).returncode:
-        row = chosen("requirements-test.lock", ["uv"])
-        got = subprocess.run(
-            [*pip, "install", "-q", "--no-deps", "--force-reinstall", "--require-hashes", "-r", row],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
-        )  # fmt: skip
+    if not os.path.exists(in_venv("uv")) or subprocess.run([in_venv("uv"), "--version"], **PIPED).returncode:
+        how = ["--no-deps", "--force-reinstall", "--require-hashes", "-r", chosen("requirements-test.lock", ["uv"])]
+        got = subprocess.run([*pip, "install", "-q", *how], **PIPED)
         if got.returncode:
             last = (got.stdout.strip() or "pip failed").splitlines()[-1]
             raise Stop("uv could not be fetched from the package index (%s). Look at the network." % last[:160])
@@ -324,15 +325,10 @@ def everything_else(python, test):
     print("Set up in %d s. The log is in build/setup.log." % (time.time() - started), flush=True)
 
 
-def llama_version():
-    """The version of llama-cpp-python in the lock."""
-    return re.search(r"==(\S+)", lock("requirements.lock")[LLAMA]).group(1)
-
-
 def has_llama():
     """Whether the environment has the llama-cpp-python of the lock, whole."""
-    found = records("llama_cpp_python-%s" % llama_version())
-    return any(os.path.exists(os.path.join(record, "INSTALLER")) for record in found)
+    version = re.search(r"==(\S+)", lock("requirements.lock")[LLAMA]).group(1)
+    return any(os.path.exists(os.path.join(record, "INSTALLER")) for record in records("llama_cpp_python-" + version))
 
 
 def llama():
@@ -345,33 +341,28 @@ def llama():
         try:
             if not can_have_llama():
                 raise Stop("there is no C++ compiler. Install one (%s)." % COMPILERS)
+            label, how = "compiled here, 5 minutes on two cores, once", ["--require-hashes", "-v"]
             where = os.environ.get("WORKBOOK_WHEELS")
-            label, what = "compiled here, 5 minutes on two cores, once", ["--require-hashes", "-v"]
             if where:
-                index = (
-                    ["--default-index", where]
-                    if "://" in where
-                    else ["--no-index", "--find-links", os.path.abspath(where)]
-                )
-                label, what = "prebuilt", ["--only-binary", LLAMA, "--no-verify-hashes", *index]
+                index = ["--default-index"] if "://" in where else ["--no-index", "--find-links"]
+                label, how = "prebuilt", ["--only-binary", LLAMA, "--no-verify-hashes", *index, where]
             # Bytecode of all packages: where Python may write none, each kernel would compile them anew.
             uv(
                 "%s: %s" % (LLAMA, label),
-                ["--compile-bytecode", "--reinstall-package", LLAMA, *what, "-r", chosen("requirements.lock", [LLAMA])],
+                ["--compile-bytecode", "--reinstall-package", LLAMA, *how, "-r", chosen("requirements.lock", [LLAMA])],
                 lambda step, steps: note(STATE, step=step, steps=steps, **state),
             )
         except Stop as stop:
             note(STATE, reason=str(stop))
-            raise
+            raise WithoutLlama(stop) from None
         os.remove(os.path.join(VENV, STATE))
 
 
 def in_background(python):
     """Start this script's second step beside the work of this machine, which it survives and does not slow."""
-    os.makedirs(os.path.dirname(LOG), exist_ok=True)
     with open(LOG + ".lock", "a+", encoding="utf-8") as file:
         if taken(file):
-            return
+            return print("llama-cpp-python is still being compiled in the background.", flush=True)
     command = [sys.executable, os.path.abspath(__file__), "--python", python]
     if os.name == "nt":  # a console of its own that nobody sees, below normal priority
         own = {"creationflags": 0x08000000 | 0x00000200 | 0x00004000}
@@ -380,7 +371,7 @@ def in_background(python):
     with open(LOG, "a", encoding="utf-8") as log:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **own)
     print("llama-cpp-python is compiled in the background, about 5 minutes on two cores: until then,")
-    print("%s say how far it is. All others run." % ITS_PAGES, flush=True)
+    return print("%s say how far it is. All others run." % ITS_PAGES, flush=True)
 
 
 def main():
@@ -391,6 +382,7 @@ def main():
     parser.add_argument("--python", default=os.environ.get("PYTHON") or None)
     given = parser.parse_args()
     try:
+        os.makedirs(os.path.dirname(LOG), exist_ok=True)
         python = choose_python(given.python)
         everything_else(python, given.test)
         if os.environ.get("LIGHT") in ("1", "true", "yes") or given.llama == "later" or has_llama():
@@ -398,13 +390,10 @@ def main():
         if given.llama == "background" and can_have_llama():
             in_background(python)
             return 0
-        try:
-            llama()
-        except Stop as stop:
-            if given.test:
-                raise
-            print("llama-cpp-python is not here: %s" % stop)
-            print("So %s stop at their first cell; all others run." % ITS_PAGES, flush=True)
+        llama()
+    except WithoutLlama as stop:
+        print("llama-cpp-python is not here: %s\nSo %s stop; all others run." % (stop, ITS_PAGES), flush=True)
+        return 1 if given.test else 0
     except Stop as stop:
         print("Not set up: %s" % stop, file=sys.stderr)
         return 1
