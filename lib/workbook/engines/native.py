@@ -70,7 +70,7 @@ def why_missing() -> str:
         return "the compilation of llama-cpp-python was stopped. To start it again: make lab"
     return (
         f"llama-cpp-python is being compiled: step {state['step']} of {state['steps'] or '?'}, started "
-        f"{minutes:.0f} minutes ago. Run this cell again when it is done"
+        f"{minutes:.0f} min ago. Run this cell again when it is done"
     )
 
 
