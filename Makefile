@@ -6,6 +6,7 @@
 PYTHON ?= python3
 LIGHT ?=
 export LIGHT  # not PYTHON: what the user sets reaches the script anyway, and `python3` must not look like a wish
+unexport PYTHONDONTWRITEBYTECODE  # uv compiles no bytecode: Python does, once a file, unless it is told not to
 BIN := .venv/bin
 SHELL := /bin/bash
 # Two test workers on two cores: one llama.cpp thread each, or both crawl.

@@ -18,6 +18,7 @@ import glob
 import hashlib
 import json
 import os
+import pathlib
 import platform
 import re
 import shutil
@@ -109,9 +110,7 @@ def records(name):
 
 def lock(name):
     """The rows of a lock file: {project: text with its hashes}."""
-    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-        text = "".join(line for line in file if not line.lstrip().startswith("#"))
-    rows = {}
+    text, rows = re.sub(r"(?m)^\s*#.*\n", "", pathlib.Path(ROOT, name).read_text(encoding="utf-8")), {}
     for row in filter(str.strip, re.split(r"(?m)^(?=[A-Za-z0-9])", text)):
         project = re.match(r"[A-Za-z0-9._-]+", row).group().lower()
         rows[project] = rows.get(project, "") + row  # one a Python version, where they differ
@@ -120,26 +119,22 @@ def lock(name):
 
 def chosen(name, projects):
     """A requirements file of these rows of a lock."""
-    path = os.path.join(os.path.dirname(LOG), "chosen-" + name)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("".join(text for project, text in lock(name).items() if project in projects))
-    return path
+    path = pathlib.Path(LOG).with_name("chosen-" + name)
+    path.write_text("".join(text for project, text in lock(name).items() if project in projects), encoding="utf-8")
+    return str(path)
 
 
 def fingerprint(python):
     """What the environment depends on: the locks, pyproject, the interpreter, the folder."""
-    digest = hashlib.sha256(repr((python_version(python), ROOT)).encode())
-    for name in ("requirements.lock", "requirements-test.lock", "models.lock", "pyproject.toml"):
-        with open(os.path.join(ROOT, name), "rb") as file:
-            digest.update(file.read())
-    return digest.hexdigest()
+    names = ("requirements.lock", "requirements-test.lock", "models.lock", "pyproject.toml")
+    held = [pathlib.Path(ROOT, name).read_bytes() for name in names]
+    return hashlib.sha256(repr((python_version(python), ROOT, held)).encode()).hexdigest()
 
 
 def read_note(name):
     """A note in the environment, {} where there is none."""
     try:
-        with open(os.path.join(VENV, name), encoding="utf-8") as file:
-            return dict(json.load(file))
+        return dict(json.loads(pathlib.Path(VENV, name).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -270,15 +265,15 @@ def explain(failure):
         return "the package index could not be reached: %s. Look at the network and start again." % why
     if "Hash mismatch" in text:
         return "a package is not the one that the lock names: %s. Do not install it." % why
-    return "%s. The whole log is in build/setup.log; the same command goes on from here." % why
+    return "%s. The whole log is in build/setup.log." % why
 
 
 def make_venv(python):
     """A sound .venv with uv in it. One that is damaged, of another Python, or was moved here, is made again."""
     pip = [in_venv("python"), "-m", "pip", "--disable-pip-version-check"]
     try:
-        with open(os.path.join(VENV, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
-            sound = VENV in file.read() and python_version(pip[0]) == python_version(python)
+        text = pathlib.Path(VENV, "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
+        sound = VENV in text and python_version(pip[0]) == python_version(python)
         sound = sound and subprocess.run([*pip, "--version"], **PIPED).returncode == 0
     except OSError:
         sound = False
@@ -336,25 +331,24 @@ def llama():
     with alone():
         if has_llama():
             return
-        state = {"pid": os.getpid(), "started": time.time()}
+        state, where = {"pid": os.getpid(), "started": time.time()}, os.environ.get("WORKBOOK_WHEELS")
         note(STATE, step=0, steps=0, **state)
         try:
             if not can_have_llama():
                 raise Stop("there is no C++ compiler. Install one (%s)." % COMPILERS)
             label, how = "compiled here, 5 minutes on two cores, once", ["--require-hashes", "-v"]
-            where = os.environ.get("WORKBOOK_WHEELS")
             if where:
                 index = ["--default-index"] if "://" in where else ["--no-index", "--find-links"]
                 label, how = "prebuilt", ["--only-binary", LLAMA, "--no-verify-hashes", *index, where]
-            # Bytecode of all packages: where Python may write none, each kernel would compile them anew.
             uv(
                 "%s: %s" % (LLAMA, label),
-                ["--compile-bytecode", "--reinstall-package", LLAMA, *how, "-r", chosen("requirements.lock", [LLAMA])],
+                ["--reinstall-package", LLAMA, *how, "-r", chosen("requirements.lock", [LLAMA])],
                 lambda step, steps: note(STATE, step=step, steps=steps, **state),
             )
         except Stop as stop:
-            note(STATE, reason=str(stop))
-            raise WithoutLlama(stop) from None
+            reason = "%s%s" % ("WORKBOOK_WHEELS=%s: " % where if where else "", stop)
+            note(STATE, reason=reason)
+            raise WithoutLlama(reason) from None
         os.remove(os.path.join(VENV, STATE))
 
 
