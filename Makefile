@@ -36,7 +36,8 @@ environment:
 
 lab: SETUP := --llama background
 site doctor: SETUP := --llama later
-test perf picture lock: SETUP := --test
+test perf: SETUP := --test
+picture lock: SETUP := --test --llama later
 
 lab run bench site doctor: environment
 	@$(BIN)/workbook $@
