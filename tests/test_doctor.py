@@ -251,7 +251,7 @@ def test_a_light_setup_without_ollama_fails_in_one_line_each() -> None:
     run = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=60, check=True)
     first, second = run.stdout.splitlines()
     assert first.split() == ["warn", "warn", "fail", "True"]
-    assert second.startswith("not installed: a light set-up | LlamaCppMissing: no engine here")
+    assert second.startswith("llama-cpp-python is not installed | LlamaCppMissing: no engine here")
 
 
 # --- Ollama

@@ -83,7 +83,7 @@ class EngineError(WorkbookError):
 
 
 class LlamaCppMissing(WorkbookError):
-    """llama-cpp-python is not installed: this is a light set-up."""
+    """llama-cpp-python is not installed: not yet, or in a light set-up."""
 
 
 class VoilaMissing(WorkbookError):
