@@ -139,7 +139,7 @@ async def _request(child: Child, ask: Ask) -> tuple[str, dict[str, Any]]:
             raise Refused(400, "the prompt has no tokens")
         fields |= {"n_probs": max(ask.top_logprobs, 1)} if ask.logprobs else {}
         return "/completion", fields | {"prompt": prompt, "n_predict": n_predict, "return_tokens": ask.as_text}
-    fields |= {"logprobs": True, "top_logprobs": ask.top_logprobs} if ask.logprobs else {}
+    fields |= {"logprobs": True, "top_logprobs": max(ask.top_logprobs, 1)} if ask.logprobs else {}
     fields |= {"max_tokens": n_predict, "reasoning_format": "deepseek"}
     return "/v1/chat/completions", fields | ask.template(messages)
 
