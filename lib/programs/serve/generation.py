@@ -134,7 +134,7 @@ async def _request(child: Child, ask: Ask) -> tuple[str, dict[str, Any]]:
             "n_predict": n_predict,
             "return_tokens": ask.as_text,
         }
-    scored = {"logprobs": True, "top_logprobs": ask.top_logprobs} if ask.logprobs else {}
+    scored = {"logprobs": True, "top_logprobs": max(ask.top_logprobs, 1)} if ask.logprobs else {}
     fields |= scored | {"max_tokens": n_predict, "reasoning_format": "deepseek", **ask.template(messages)}
     return "/v1/chat/completions", fields
 
