@@ -30,6 +30,11 @@ class Call:
     ours: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def free(self) -> bool:
+        """Whether the answers may be of other lengths: a schema is written with other spaces."""
+        return isinstance(self.body, dict) and bool({"format", "response_format"} & self.body.keys())
+
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     return {"num_predict": 8, "temperature": 0, "num_thread": 1, **given}

@@ -116,11 +116,10 @@ class OllamaRoutes:
 
     async def _loaded(self, entry: Entry, asked: GenerateRequest | ChatRequest, empty: dict[str, Any]) -> Response:
         """The answer to a request without a prompt: the model is loaded, or with keep_alive 0 unloaded."""
-        ask = self.ask(entry, asked)
         if asked.keep_alive == 0:
             await self.pool.unload(entry)
         else:
-            async with self.pool.child(entry, ask.setting, asked.keep_alive):
+            async with self.pool.child(entry, self.ask(entry, asked).setting, asked.keep_alive):
                 pass
         reason = "unload" if asked.keep_alive == 0 else "load"
         return as_json({"model": asked.model, "created_at": stamp(), **empty, "done": True, "done_reason": reason})
