@@ -65,9 +65,8 @@ def test_a_python_that_does_not_fit_is_refused(tmp_path, answer):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("answer", ["(3, 11)", "(3, 13)"])
-def test_a_python_that_fits_is_taken(tmp_path, answer):
-    named = program(tmp_path / "python", f"echo '{answer}'; echo 'a warning' >&2")
+def test_a_python_that_fits_is_taken_whatever_it_warns_of(tmp_path):
+    named = program(tmp_path / "python", "echo '(3, 13)'; echo 'a warning' >&2")
     assert environment.choose_python(named) == named
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from workbook import paths
 from workbook.errors import BadPage
 
+EVIDENCE = "9_evidence"
+"""Where the proofs stand that the other pages link to."""
+
 PARTS = {
     "": "Start",
     "1_theory": "Theory",
@@ -21,6 +24,7 @@ PARTS = {
     "3_hardware": "Hardware",
     "4_benchmarks": "Benchmarks",
     "5_analysis": "Analysis",
+    EVIDENCE: "How we know",
 }
 """Folder under ``notebooks/`` -> the heading its pages stand under."""
 
@@ -90,6 +94,11 @@ class Page:
     download_mb: float
     level: str
     measured: Measured | None = None
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether this page proves what others say, and teaches nothing by itself."""
+        return self.link.startswith(f"{EVIDENCE}/")
 
     @property
     def part(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbook import models
 from workbook.errors import BadOption
@@ -40,9 +40,12 @@ class Defaults(BaseModel):
         try:
             text = file.read_text(encoding="utf-8") if file.is_file() else "{}"
             return cls.model_validate(yaml.safe_load(text))
+        except ValidationError as error:
+            first = error.errors()[0]
+            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         except (OSError, ValueError, yaml.YAMLError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise BadOption(f"{file.name} may hold parameters, system and license: {said}") from None
+            said = str(error).splitlines()[0]
+        raise BadOption(f"{file.name} cannot be read as parameters, system and license: {said}")
 
 
 @dataclass(frozen=True)

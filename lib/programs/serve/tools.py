@@ -51,6 +51,8 @@ def call(text: str, names: Sequence[str]) -> dict[str, Any] | None:
         given = json.loads(next((part for part in found.groups() if part), "")) if found else None
     except (ValueError, RecursionError):
         return None
+    if isinstance(given, dict) and given.get("arguments", 0) is None:
+        given["arguments"] = {}
     if not isinstance(given, dict) or given.get("name") not in names or not isinstance(given.get("arguments"), dict):
         return None
     return {"name": given["name"], "arguments": given["arguments"]}

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from programs.site import islands, masthead, normalize
 from workbook import paths
@@ -60,6 +61,14 @@ def build(executed: Mapping[str, Path] | None = None, folders: Folders | None = 
     return folders.html / "index.html"
 
 
+def shown(notebook: Any) -> None:
+    """Leave out of ``notebook`` what a reader does not need: the cells that only check, the code of diagrams."""
+    notebook.cells = [cell for cell in notebook.cells if "check" not in cell.metadata.get("tags", ())]
+    for cell in notebook.cells:
+        if "picture" in cell.metadata.get("tags", ()):
+            cell.metadata.tags = [*cell.metadata.tags, "remove-input"]
+
+
 def weight(folders: Folders) -> str:
     """What the site weighs, in words: MB are 10^6 bytes on disk."""
     files = [path for path in folders.html.rglob("*") if path.is_file() and path.name != ".buildinfo"]
@@ -75,6 +84,7 @@ def _sources(folders: Folders, every: Sequence[Page], notebooks: Mapping[str, Pa
         notebook = normalize.load(notebooks[page.link].read_bytes(), page.link)
         costs[page.link] = Measured.of(notebook.metadata.get("workbook", {}))
         masthead.add_about(notebook, page)
+        shown(notebook)
         made |= islands.without_kernel(notebook)
         made[f"notebooks/{page.link}"] = normalize.dump(notebook)
     for path in folders.docs.rglob("*"):

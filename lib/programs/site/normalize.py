@@ -24,6 +24,9 @@ LANGUAGE = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
+HIDDEN = ("check", "picture")
+"""Tags of cells whose code is folded away: those that only test or import, and those that draw a page's diagram."""
+
 PASSING = ("execution", "papermill", "ExecuteTime", "collapsed", "scrolled")
 """Cell and notebook metadata that tell of one execution or one reader's screen."""
 
@@ -56,6 +59,9 @@ def normalize(notebook: Any) -> Any:
         cell.source = pages.source(cell)
         if cell.cell_type == "code":
             count += 1
+            cell.metadata.pop("jupyter", None)
+            if set(HIDDEN) & set(cell.metadata.get("tags", ())):
+                cell.metadata.jupyter = {"source_hidden": True}
             # A cell that was never run keeps saying so: a number here would be a lie.
             cell.execution_count = count if cell.execution_count is not None else None
             for output in cell.outputs:

@@ -63,7 +63,8 @@ def why_missing() -> str:
         return f"llama-cpp-python could not be installed: {state['reason']} To try again: make lab"
     minutes = (time.time() - state["started"]) / 60
     try:
-        alive = psutil.Process(state["pid"]).create_time() <= state["started"]  # else another has got its number
+        process = psutil.Process(state["pid"])  # or another that has got its number since
+        alive = process.create_time() <= state["started"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         alive = False
     if not alive:
