@@ -17,10 +17,8 @@ from programs.serve.ollama_routes import OllamaRoutes
 from programs.serve.openai_routes import OpenAIRoutes
 from programs.serve.runner import Pool, Refused
 
-_NOT_DONE = {
-    "/api/pull": "POST", "/api/create": "POST", "/api/copy": "POST", "/api/delete": "DELETE", "/api/push": "POST",
-    "/api/blobs/{digest}": "POST", "/v1/responses": "POST", "/v1/messages": "POST",
-}  # fmt: skip
+_NOT_DONE = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs/{digest}",
+             "/v1/responses", "/v1/messages")  # fmt: skip
 
 
 def create_app(catalogue: Catalogue, pool: Pool) -> Starlette:
@@ -42,7 +40,7 @@ def create_app(catalogue: Catalogue, pool: Pool) -> Starlette:
     }  # fmt: skip
     routes = [Route(path, handler, methods=["GET"]) for path, handler in got.items()]
     routes += [Route(path, handler, methods=["POST"]) for path, handler in posted.items()]
-    routes += [Route(path, ollama.not_done, methods=[method]) for path, method in _NOT_DONE.items()]
+    routes += [Route(path, ollama.not_done, methods=["POST", "DELETE"]) for path in _NOT_DONE]
     handlers = {Refused: _refused, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
     app.router.redirect_slashes = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,18 +23,11 @@ def seconds(value: Any) -> float:
     """A keep_alive in seconds: a number of them, or "1h30m"; below 0 for ever. Raises ValueError."""
     if isinstance(value, str):
         parts = _DURATION.findall(value)
-        if not parts or "".join(map("".join, parts)) != value.lstrip("-"):
-            raise ValueError("give seconds as a number, or a duration such as 5m")
-        value = sum(float(number) * _UNITS[unit] for number, unit in parts) * (-1 if value.startswith("-") else 1)
+        if parts and "".join(map("".join, parts)) == value.lstrip("-"):
+            value = sum(float(number) * _UNITS[unit] for number, unit in parts) * (-1 if value[0] == "-" else 1)
     if not isinstance(value, int | float):
         raise ValueError("give seconds as a number, or a duration such as 5m")
     return value if 0 <= value < 9e9 else FOREVER
-
-
-def _level(value: Any) -> Any:
-    if isinstance(value, bool) or value in ("high", "medium", "low", "max"):
-        return value
-    raise ValueError("give true, false, high, medium, low or max")
 
 
 def _list(value: Any) -> Any:
@@ -42,7 +35,7 @@ def _list(value: Any) -> Any:
 
 
 KeepAlive = Annotated[float | None, BeforeValidator(seconds)]
-Think = Annotated[bool | str | None, BeforeValidator(_level)]
+Think = bool | Literal["low", "medium", "high", "max"] | None
 Stops = Annotated[list[Annotated[str, Field(max_length=1_000)]], BeforeValidator(_list), Field(max_length=64)]
 Texts = Annotated[list[str], BeforeValidator(_list), Field(max_length=2_048)]
 Factor = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -168,9 +161,10 @@ class ModelAsked(Body):
 
 
 class AnswerRequest(ModelAsked):
-    """What is common to the requests for an answer."""
+    """What is common to the requests for an answer. include_usage: OpenAI's, whether a stream ends with the counts."""
 
     stream: bool = True
+    include_usage: bool = False
     format: Any = None
     think: Think = None
     shift: bool = True
@@ -206,12 +200,6 @@ class EmbedRequest(ModelAsked):
     encoding_format: str = Field("float", pattern="^(float|base64)$")
 
 
-class UsageAsked(Body):
-    """Whether a stream of OpenAI's ends with the counts of tokens."""
-
-    include_usage: bool = False
-
-
 def from_openai(given: Any) -> Any:
     """OpenAI's request in Ollama's fields, whose model then says what is wrong in them. Raises Refused (400)."""
     if not isinstance(given, dict):
@@ -220,9 +208,16 @@ def from_openai(given: Any) -> Any:
     names = ("seed", "stop", "temperature", "top_p", "frequency_penalty", "presence_penalty")
     options = {"temperature": 1.0, "top_p": 1.0} | {name: given[name] for name in names if given.get(name) is not None}
     options["num_predict"] = given.get("max_tokens") or given.get("max_completion_tokens")  # the latter, Ollama drops
-    logprobs = "messages" in given and given.get("logprobs")  # a text completion has none
-    return made | {"stream": given.get("stream") or False, "options": options, "logprobs": logprobs,
-                   "format": _format(given.get("response_format")), "think": _effort(given)}  # fmt: skip
+    return made | {
+        "stream": given.get("stream") or False, "include_usage": _within(given, "stream_options", "include_usage"),
+        "options": options, "format": _format(given.get("response_format")), "think": _effort(given),
+        "logprobs": "messages" in given and given.get("logprobs"),  # a text completion has none
+    }  # fmt: skip
+
+
+def _within(given: dict[str, Any], key: str, name: str) -> Any:
+    inner = given.get(key)
+    return inner.get(name) if isinstance(inner, dict) else None
 
 
 def _format(given: Any) -> Any:
@@ -234,9 +229,8 @@ def _format(given: Any) -> Any:
 
 
 def _effort(given: dict[str, Any]) -> Any:
-    reasoning = given.get("reasoning")
-    effort = given.get("reasoning_effort") or (reasoning.get("effort") if isinstance(reasoning, dict) else None)
-    names: dict[Any, Any] = {"none": False, "minimal": "low", "xhigh": "max"}
+    effort = given.get("reasoning_effort") or _within(given, "reasoning", "effort")
+    names = {"none": False, "minimal": "low", "xhigh": "max"}
     return names.get(effort, effort) if isinstance(effort, str) else effort
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,11 +119,10 @@ class Entry:
             for name, value in (given | self.defaults.parameters).items()
             for one in (value if isinstance(value, list) else [value])
         ]
-        modelfile = [f"FROM {self.name}", f'TEMPLATE """{template}"""', *(f"PARAMETER {line}" for line in lines)]
-        hidden = ("general.name", "tokenizer.chat_template")
-        metadata = dict.fromkeys(self.info.stepped) | {  # lists are null; NaN is no JSON
-            key: None if value != value else value for key, value in self.info.metadata.items() if key not in hidden
-        }
+        modelfile = [f"FROM {self.name}", *(f"PARAMETER {line}" for line in lines)]
+        metadata: dict[str, Any] = dict.fromkeys(self.info.stepped)  # lists are null
+        for key, value in self.info.metadata.items():
+            metadata[key] = None if isinstance(value, float) and not math.isfinite(value) else value
         return {
             "license": self.defaults.license, "system": self.defaults.system, "template": template,
             "modelfile": "\n".join(modelfile), "parameters": "\n".join(lines), "details": self.details(),

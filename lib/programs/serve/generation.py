@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from programs.serve import tools as plain_tools
-from programs.serve.bodies import SamplingAsked
+from programs.serve.bodies import AnswerRequest, SamplingAsked
 from programs.serve.cards import Entry
 from programs.serve.runner import Child, Pool, Refused
 
@@ -51,24 +51,19 @@ Answer = AsyncGenerator[Part | End, None]
 class Ask:
     """A checked request. ``messages`` go through the template; without them ``prompt`` is read as it is.
 
-    context: tokens before the prompt. grammar: "" for none. think None: the model thinks if it can.
+    context: tokens before the prompt. grammar: "" for none.
     as_text: the answer is read as plain text, and ``End.context`` is filled.
     """
 
     entry: Entry
+    asked: AnswerRequest
     options: SamplingAsked
     messages: tuple[dict[str, Any], ...] = ()
     prompt: str = ""
     context: tuple[int, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     grammar: str = ""
-    think: bool | str | None = None
-    truncate: bool = True
-    shift: bool = True
-    logprobs: bool = False
-    top_logprobs: int = 0
     as_text: bool = False
-    keep_alive_s: float | None = None
 
     @property
     def native_tools(self) -> bool:
@@ -81,15 +76,15 @@ class Ask:
         if self.tools and self.native_tools:
             fields["tools"] = list(self.tools)
         if "thinking" in self.entry.capabilities:  # a grammar begins at the first token: no thinking then
-            fields["chat_template_kwargs"] = {"enable_thinking": not self.grammar and self.think is not False}
-            if isinstance(self.think, str):
-                fields["chat_template_kwargs"]["reasoning_effort"] = self.think
+            think = self.asked.think  # None: if it can
+            effort = {"reasoning_effort": think} if isinstance(think, str) else {}
+            fields["chat_template_kwargs"] = {"enable_thinking": not self.grammar and think is not False, **effort}
         return fields
 
 
 async def answered(pool: Pool, ask: Ask) -> Answer:
     """The parts of an answer, then its end. Leaving early stops the generation. Raises Refused."""
-    async with pool.child(ask.entry, ask.options.setting(ask.entry), ask.keep_alive_s) as child:
+    async with pool.child(ask.entry, ask.options.setting(ask.entry), ask.asked.keep_alive) as child:
         route, body = await _request(child, ask)
         sorter = _Sorter(ask)
         async with aclosing(child.stream(route, body)) as events:  # type: ignore[type-var]
@@ -100,7 +95,7 @@ async def answered(pool: Pool, ask: Ask) -> Answer:
         if rest := sorter.rest():
             yield Part(rest)
         prompt = body.get("prompt", "")
-        context = await _tokens(child, prompt) if ask.as_text and isinstance(prompt, str) else prompt
+        context = await tokens(child, prompt) if ask.as_text and isinstance(prompt, str) else prompt
         yield sorter.end(child.load_ns, context)
 
 
@@ -125,21 +120,21 @@ async def _request(child: Child, ask: Ask) -> tuple[str, dict[str, Any]]:
         messages = plain_tools.told(messages, ask.tools)
     prompt: Any = ask.prompt
     size = len(ask.prompt.encode()) + len(ask.context) + sum(len(json.dumps(m)) for m in (*messages, *ask.tools))
-    if size + _PREAMBLE + (0 if ask.shift else n_predict) > num_ctx:  # a token is a byte at least: else all fits
+    if size + _PREAMBLE + (0 if ask.asked.shift else n_predict) > num_ctx:  # a token is a byte at least: else all fits
         prompt, messages, n_prompt = await _fitted(child, ask, messages)
-        n_predict = n_predict if ask.shift else min(n_predict, num_ctx - n_prompt)
+        n_predict = n_predict if ask.asked.shift else min(n_predict, num_ctx - n_prompt)
     elif messages and ask.as_text:
         prompt = await _rendered(child, ask, messages)
     if ask.context and isinstance(prompt, str):
-        prompt = [*ask.context, *await _tokens(child, prompt, special=False)]
+        prompt = [*ask.context, *await tokens(child, prompt, special=False)]
     fields = ask.options.for_llama() | {"stream": True, "cache_prompt": True, "n_keep": ask.options.num_keep}
     fields |= {"grammar": ask.grammar} if ask.grammar else {}
     if prompt or not messages:
         if not prompt:
             raise Refused(400, "the prompt has no tokens")
-        fields |= {"n_probs": max(ask.top_logprobs, 1)} if ask.logprobs else {}
+        fields |= {"n_probs": max(ask.asked.top_logprobs, 1)} if ask.asked.logprobs else {}
         return "/completion", fields | {"prompt": prompt, "n_predict": n_predict, "return_tokens": ask.as_text}
-    fields |= {"logprobs": True, "top_logprobs": max(ask.top_logprobs, 1)} if ask.logprobs else {}
+    fields |= {"logprobs": True, "top_logprobs": max(ask.asked.top_logprobs, 1)} if ask.asked.logprobs else {}
     fields |= {"max_tokens": n_predict, "reasoning_format": "deepseek"}
     return "/v1/chat/completions", fields | ask.template(messages)
 
@@ -156,25 +151,25 @@ async def _fitted(child: Child, ask: Ask, messages: Messages) -> tuple[Any, Mess
         return [m for m in messages[:first] if m["role"] == "system"] + list(messages[first:])
 
     async def count(first: int) -> int:
-        return len(await _tokens(child, await _rendered(child, ask, left(first))))
+        return len(await tokens(child, await _rendered(child, ask, left(first))))
 
     question = max((at for at, m in enumerate(messages) if m["role"] == "user"), default=len(messages) - 1)
-    low, high = 0, question if messages and ask.truncate else 0  # the fewest oldest messages to leave out
+    low, high = 0, question if messages and ask.asked.truncate else 0  # the fewest oldest messages to leave out
     while low < high:
         middle = (low + high) // 2 if low else 0  # mostly all of them fit: that is asked first
         low, high = (low, middle) if await count(middle) <= num_ctx else (middle + 1, high)
     prompt = await _rendered(child, ask, left(low)) if messages else ask.prompt
-    tokens = [*ask.context, *await _tokens(child, prompt, special=not ask.context)]
-    if len(tokens) < num_ctx:
-        return tokens if ask.as_text or not messages else "", left(low), len(tokens)
-    if not (ask.truncate and ask.shift) or question < len(messages) - 1:
+    whole = [*ask.context, *await tokens(child, prompt, special=not ask.context)]
+    if len(whole) < num_ctx:
+        return whole if ask.as_text or not messages else "", left(low), len(whole)
+    if not (ask.asked.truncate and ask.asked.shift) or question < len(messages) - 1:
         said = "the prompt is longer than the context length of num_ctx tokens: shorten it, or raise num_ctx"
-        raise Refused(400, f"{said} ({len(tokens)} tokens, num_ctx {num_ctx})")
+        raise Refused(400, f"{said} ({len(whole)} tokens, num_ctx {num_ctx})")
     # The first tokens stay (num_keep -1: as many as can), then the end; half of what is left is free for the answer.
-    keep = num_keep + len(await _tokens(child, "")) if num_keep >= 0 else len(tokens)
+    keep = num_keep + len(await tokens(child, "")) if num_keep >= 0 else num_ctx
     keep = min(keep, num_ctx - 1)
     end = num_ctx - max((num_ctx - keep) // 2, 1) - keep
-    cut = tokens[:keep] + (tokens[-end:] if end > 0 else [])
+    cut = whole[:keep] + (whole[-end:] if end > 0 else [])
     return cut, messages, len(cut)
 
 
@@ -182,7 +177,8 @@ async def _rendered(child: Child, ask: Ask, messages: Messages) -> str:
     return str((await child.post("/apply-template", ask.template(messages)))["prompt"])
 
 
-async def _tokens(child: Child, text: str, special: bool = True) -> list[int]:
+async def tokens(child: Child, text: str, special: bool = True) -> list[int]:
+    """The tokens of a text; ``special``: with those that begin and end one."""
     asked = {"content": text, "add_special": special, "parse_special": True}
     return list((await child.post("/tokenize", asked))["tokens"])
 

@@ -14,17 +14,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from programs.serve.bodies import (
-    AnswerRequest,
-    ChatRequest,
-    EmbedRequest,
-    GenerateRequest,
-    ModelAsked,
-    SamplingAsked,
-    checked,
-    not_done,
-    received,
-)
+from programs.serve import bodies
+from programs.serve.bodies import AnswerRequest, ChatRequest, EmbedRequest, SamplingAsked, checked, received
 from programs.serve.cards import Entry
 from programs.serve.catalogue import NAME, Catalogue
 from programs.serve.generation import Answer, Ask, End, Part, answered, gathered
@@ -52,17 +43,13 @@ class OllamaRoutes:
 
     async def generate(self, request: Request) -> Response:
         """POST /api/generate"""
-        began, asked = time.perf_counter_ns(), checked(GenerateRequest, await received(request))
+        began, asked = time.perf_counter_ns(), checked(bodies.GenerateRequest, await received(request))
         entry = await self.entry(asked.model)
         if not asked.prompt:
             return await self._loaded(entry, asked)
-        for given, what in (
-            (asked.images, "images"),
-            (asked.suffix, "fill-in-the-middle"),
-            (asked.template, "templates"),
-        ):
-            if given:
-                raise not_done(what)
+        for what in ("images", "suffix", "template"):
+            if getattr(asked, what):
+                raise bodies.not_done(what)
         return await self._answer(self.generate_ask(entry, asked), asked, began)
 
     async def chat(self, request: Request) -> Response:
@@ -89,12 +76,9 @@ class OllamaRoutes:
             raise Refused(400, f'"{asked.model}" does not support {route}')
         if asked.think and "thinking" not in entry.capabilities:
             raise Refused(400, f'"{asked.model}" does not support thinking')
-        return Ask(
-            entry, sampling(entry, asked.options), grammar=_grammar(asked.format), think=asked.think, truncate=asked.truncate,
-            shift=asked.shift, logprobs=asked.logprobs, top_logprobs=asked.top_logprobs, keep_alive_s=asked.keep_alive,
-        )  # fmt: skip
+        return Ask(entry, asked, sampling(entry, asked.options), grammar=_grammar(asked.format))
 
-    def generate_ask(self, entry: Entry, asked: GenerateRequest) -> Ask:
+    def generate_ask(self, entry: Entry, asked: bodies.GenerateRequest) -> Ask:
         """The request for an answer to a prompt. Raises Refused (400)."""
         ask = self._ask(entry, asked)
         if asked.raw:
@@ -109,7 +93,7 @@ class OllamaRoutes:
         """The request for an answer to messages. Raises Refused (400, 501)."""
         ask, messages = self._ask(entry, asked), [message.for_llama() for message in asked.messages]
         tools = tuple({"type": "function", "function": tool.function.model_dump()} for tool in asked.tools)
-        if tools and ask.logprobs:
+        if tools and asked.logprobs:
             raise Refused(400, "logprobs cannot be given together with tools")
         return replace(ask, messages=_begun(entry, "", *messages), tools=tools)
 
@@ -176,13 +160,13 @@ class OllamaRoutes:
 
     async def show(self, request: Request) -> Response:
         """POST /api/show"""
-        entry = await self.entry(checked(ModelAsked, await received(request)).model)
+        entry = await self.entry(checked(bodies.ModelAsked, await received(request)).model)
         made = entry.shown() | {"capabilities": entry.capabilities, "modified_at": stamp(entry.modified_at)}
         return as_json({key: value for key, value in made.items() if value})
 
     async def not_done(self, request: Request) -> Response:
         """What Ollama does and this does not"""
-        raise not_done(f"{request.method} {request.scope['route'].path}")
+        raise bodies.not_done(f"{request.method} {request.scope['route'].path}")
 
 
 def _named(entry: Entry) -> dict[str, Any]:

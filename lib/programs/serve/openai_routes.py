@@ -13,17 +13,8 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from programs.serve.bodies import (
-    AnswerRequest,
-    ChatRequest,
-    EmbedRequest,
-    GenerateRequest,
-    UsageAsked,
-    checked,
-    from_openai,
-    not_done,
-    received,
-)
+from programs.serve import bodies
+from programs.serve.bodies import AnswerRequest, ChatRequest, checked, received
 from programs.serve.generation import Ask, End, Part, answered, gathered
 from programs.serve.ollama_routes import OllamaRoutes, as_json, dumps, logprobs, streamed
 from programs.serve.runner import Refused
@@ -39,35 +30,31 @@ class OpenAIRoutes:
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions"""
-        given = await received(request)
-        asked = checked(ChatRequest, from_openai(given))
+        asked = checked(ChatRequest, bodies.from_openai(await received(request)))
         entry = await self._ollama.entry(asked.model)
         if not asked.messages:
             raise Refused(400, "messages: give at least one")
-        return await self._answer(given, asked, self._ollama.chat_ask(entry, asked))
+        return await self._answer(asked, self._ollama.chat_ask(entry, asked))
 
     async def completions(self, request: Request) -> Response:
         """POST /v1/completions"""
-        given = await received(request)
-        asked = checked(GenerateRequest, from_openai(given))
+        asked = checked(bodies.GenerateRequest, bodies.from_openai(await received(request)))
         entry = await self._ollama.entry(asked.model)
         if asked.suffix:
-            raise not_done("fill-in-the-middle (suffix)")
+            raise bodies.not_done("fill-in-the-middle (suffix)")
         if not asked.prompt:
             raise Refused(400, "prompt: give at least one character")
-        return await self._answer(given, asked, self._ollama.generate_ask(entry, asked))
+        return await self._answer(asked, self._ollama.generate_ask(entry, asked))
 
-    async def _answer(self, given: dict[str, Any], asked: AnswerRequest, ask: Ask) -> Response:
-        usage = checked(UsageAsked, given.get("stream_options") or {}).include_usage
-        form = _Form(asked, usage)
-        answer = answered(self._ollama.pool, ask)
+    async def _answer(self, asked: AnswerRequest, ask: Ask) -> Response:
+        form, answer = _Form(asked), answered(self._ollama.pool, ask)
         if asked.stream:
             return await streamed(answer, form.events, lambda e: _event(error_body(500, e)), "text/event-stream")
         return as_json(form.whole(*await gathered(answer)))
 
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings"""
-        asked = checked(EmbedRequest, await received(request))
+        asked = checked(bodies.EmbedRequest, await received(request))
         if not asked.input:
             raise Refused(400, "input: give at least one text")
         made = await self._ollama.vectors(asked, asked.input)
@@ -90,8 +77,8 @@ class OpenAIRoutes:
 class _Form:
     """One completion, of a chat or a text, in OpenAI's form: as events, or whole."""
 
-    def __init__(self, asked: AnswerRequest, usage: bool) -> None:
-        self._asked, self._usage, self._role = asked, usage, {"role": "assistant"}
+    def __init__(self, asked: AnswerRequest) -> None:
+        self._asked, self._role = asked, {"role": "assistant"}
         self._chat = isinstance(asked, ChatRequest)
         self._id, self._created = secrets.randbelow(1000), int(time.time())
 
@@ -120,9 +107,7 @@ class _Form:
             choices = [*said, choices[0] | {"delta": {}}]
         self._role = {}
         chunks = [self._object([choice], None) for choice in choices]
-        if self._usage and not self._chat:
-            chunks[0]["usage"] = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
-        chunks += [self._object([], end)] if self._usage and end else []
+        chunks += [self._object([], end)] if self._asked.include_usage and end else []
         return "".join(map(_event, chunks)) + ("data: [DONE]\n\n" if end else "")
 
     def whole(self, part: Part, end: End) -> dict[str, Any]:

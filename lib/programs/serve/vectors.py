@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from programs.serve.bodies import MAX_CHARS, EmbedRequest, SamplingAsked
 from programs.serve.cards import Entry
+from programs.serve.generation import tokens
 from programs.serve.runner import Child, Pool, Refused
 
 _BATCH = 32  # texts of one request to llama.cpp's server
@@ -43,11 +44,10 @@ async def _fitting(child: Child, text: str, truncate: bool) -> str | list[int]:
     num_ctx = child.setting.num_ctx
     if text and len(text.encode()) + 8 <= num_ctx:
         return text
-    asked = {"content": text, "add_special": True, "parse_special": True}
-    tokens: list[int] = (await child.post("/tokenize", asked))["tokens"]
-    if len(tokens) > num_ctx and not truncate:
-        raise Refused(400, f"input: {len(tokens)} tokens, and the context length is {num_ctx}")
-    return tokens if len(tokens) <= num_ctx else [*tokens[: num_ctx - 1], tokens[-1]]
+    whole = await tokens(child, text)
+    if len(whole) > num_ctx and not truncate:
+        raise Refused(400, f"input: {len(whole)} tokens, and the context length is {num_ctx}")
+    return whole if len(whole) <= num_ctx else [*whole[: num_ctx - 1], whole[-1]]
 
 
 def _cut(vector: list[float], dimensions: int) -> list[float]:
