@@ -88,20 +88,27 @@ class SamplingAsked(Body):
         return Setting(entry.window(self.num_ctx), self.num_batch, self.num_thread, self.num_gpu)
 
 
-class CalledFunction(Body):
-    """The function of a call in an earlier message; OpenAI's arguments are JSON text."""
+class FunctionGiven(Body):
+    """The function of a tool, whose ``parameters`` are a JSON schema, or of a call, whose arguments OpenAI has as text."""
 
-    name: str = ""
+    name: str = Field(min_length=1, max_length=256)
+    description: str = ""
+    parameters: dict[str, Any] = {}
     arguments: dict[str, Any] | str = {}
 
 
-class GivenCall(Body):
-    """A call in an earlier message."""
+class ToolGiven(Body):
+    """A tool that a request offers, or in an earlier message a call of one."""
 
     id: str = ""
-    function: CalledFunction = CalledFunction()
+    type: str = Field("function", pattern="^function$")
+    function: FunctionGiven
 
-    def for_llama(self, at: int) -> dict[str, Any]:
+    def offered(self) -> dict[str, Any]:
+        """The tool as llama.cpp's server takes it."""
+        return {"type": "function", "function": self.function.model_dump(exclude={"arguments"})}
+
+    def called(self, at: int) -> dict[str, Any]:
         """The call as llama.cpp's server takes it. Raises Refused (400)."""
         given, name = self.function.arguments, self.function.name
         try:
@@ -117,7 +124,7 @@ class MessageGiven(Body):
     role: str = "user"
     content: str | list[dict[str, Any]] = ""
     images: list[str] = []
-    tool_calls: list[GivenCall] = Field([], max_length=256)
+    tool_calls: list[ToolGiven] = Field([], max_length=256)
     tool_name: str = ""
     tool_call_id: str = ""
     name: str = ""
@@ -131,24 +138,9 @@ class MessageGiven(Body):
         if not all(isinstance(text, str) for text in texts):
             raise Refused(400, "messages: content is text, or a list of parts of type text")
         made: dict[str, Any] = {"role": self.role.lower(), "content": "\n".join(map(str, texts))}
-        calls = [call.for_llama(at) for at, call in enumerate(self.tool_calls)]
+        calls = [call.called(at) for at, call in enumerate(self.tool_calls)]
         more = {"tool_calls": calls, "name": self.tool_name or self.name, "tool_call_id": self.tool_call_id}
         return made | {key: value for key, value in more.items() if value}
-
-
-class ToolFunction(Body):
-    """A tool's name, what it does and takes; ``parameters`` is a JSON schema."""
-
-    name: str = Field(min_length=1, max_length=256)
-    description: str = ""
-    parameters: dict[str, Any] = {}
-
-
-class ToolOffered(Body):
-    """A tool that a request offers."""
-
-    type: str = Field("function", pattern="^function$")
-    function: ToolFunction
 
 
 class ModelAsked(Body):
@@ -188,7 +180,7 @@ class ChatRequest(AnswerRequest):
     """POST /api/chat"""
 
     messages: list[MessageGiven] = Field([], max_length=4_096)
-    tools: list[ToolOffered] = Field([], max_length=128)
+    tools: list[ToolGiven] = Field([], max_length=128)
 
 
 class EmbedRequest(ModelAsked):

@@ -92,7 +92,7 @@ class OllamaRoutes:
     def chat_ask(self, entry: Entry, asked: ChatRequest) -> Ask:
         """The request for an answer to messages. Raises Refused (400, 501)."""
         ask, messages = self._ask(entry, asked), [message.for_llama() for message in asked.messages]
-        tools = tuple({"type": "function", "function": tool.function.model_dump()} for tool in asked.tools)
+        tools = tuple(tool.offered() for tool in asked.tools)
         if tools and asked.logprobs:
             raise Refused(400, "logprobs cannot be given together with tools")
         return replace(ask, messages=_begun(entry, "", *messages), tools=tools)
