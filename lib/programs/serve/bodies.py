@@ -113,7 +113,7 @@ class ToolGiven(Body):
         given, name = self.function.arguments, self.function.name
         try:
             text = json.dumps(json.loads(given) if isinstance(given, str) else given, ensure_ascii=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(400, f"messages: the arguments of the call of {name[:60]!r} are no JSON") from None
         return {"type": "function", "id": self.id or f"call_{at}", "function": {"name": name, "arguments": text}}
 
@@ -121,7 +121,7 @@ class ToolGiven(Body):
 class MessageGiven(Body):
     """A message of a chat. OpenAI's content may be a list of parts."""
 
-    role: str = "user"
+    role: str = ""
     content: str | list[dict[str, Any]] = ""
     images: list[str] = []
     tool_calls: list[ToolGiven] = Field([], max_length=256)
@@ -137,7 +137,7 @@ class MessageGiven(Body):
         texts = [part.get("text") for part in parts]
         if not all(isinstance(text, str) for text in texts):
             raise Refused(400, "messages: content is text, or a list of parts of type text")
-        made: dict[str, Any] = {"role": self.role.lower(), "content": "\n".join(map(str, texts))}
+        made: dict[str, Any] = {"role": self.role.lower() or "user", "content": "\n".join(map(str, texts))}
         calls = [call.called(at) for at, call in enumerate(self.tool_calls)]
         more = {"tool_calls": calls, "name": self.tool_name or self.name, "tool_call_id": self.tool_call_id}
         return made | {key: value for key, value in more.items() if value}
@@ -215,8 +215,10 @@ def _within(given: dict[str, Any], key: str, name: str) -> Any:
 def _format(given: Any) -> Any:
     try:
         kind = given["type"] if given else "text"
-        return {"text": None, "json_object": "json"}[kind] if kind != "json_schema" else given["json_schema"]["schema"]
-    except (KeyError, TypeError):
+        if kind == "json_schema":
+            return dict(given["json_schema"]["schema"])
+        return {"text": None, "json_object": "json"}[kind]
+    except (KeyError, TypeError, ValueError):
         raise Refused(400, "response_format: its type is text, json_object, or json_schema with a schema") from None
 
 

@@ -9,7 +9,6 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -109,12 +108,10 @@ class Guard:
 
     async def _while_there(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Run the application until it is done or the client has left."""
-        given: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+        given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
-            for message in given:
-                return message
-            return await asyncio.Future()
+            return given.pop() if given else await asyncio.Future()
 
         async def leaving() -> None:
             while (await receive())["type"] != "http.disconnect":
