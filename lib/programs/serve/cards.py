@@ -115,7 +115,7 @@ class Entry:
         template = _SHOWN if self.chat_template else self._template or "{{ .Prompt }}"
         given = {"stop": ["<|im_start|>", "<|im_end|>"]} if self.chat_template else {}
         lines = [
-            f"{name} {json.dumps(one)}"
+            f"{name} {json.dumps(one, default=str)}"
             for name, value in (given | self.defaults.parameters).items()
             for one in (value if isinstance(value, list) else [value])
         ]
