@@ -83,7 +83,7 @@ class EngineError(WorkbookError):
 
 
 class LlamaCppMissing(WorkbookError):
-    """llama-cpp-python is not installed: this is a light set-up."""
+    """llama.cpp is not installed here: llama-cpp-python in a light set-up, xllamacpp where it has no wheel."""
 
 
 class VoilaMissing(WorkbookError):

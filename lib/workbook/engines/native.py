@@ -39,7 +39,7 @@ def library() -> Any:
     except ImportError:
         raise LlamaCppMissing(
             "this needs llama-cpp-python, which a light set-up leaves out. "
-            "To add it (a C++ compiler and about 8 minutes): make lab. All other pages run on Ollama."
+            "To add it (a C++ compiler and about 8 minutes): make lab. All other pages run without it."
         ) from None
     llama_cpp.llama_log_set(_keep_callback(llama_cpp), ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()

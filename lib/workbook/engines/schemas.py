@@ -14,10 +14,12 @@ _MAX_CHARS, _MAX_COUNT = 65_536, 10_000
 # llguidance passes over these, as it does over titles; but these say something of the answer.
 _DROPPED = ("minProperties", "maxProperties", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "additionalItems",
             "contentSchema", "minContains", "maxContains")  # fmt: skip
+# llguidance's own keyword. Left free, white space is what a small model fills its answer with.
+_SPACES = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 
 
 def grammar(schema: Mapping[str, Any] | bool) -> str:
-    """The grammar of the JSON texts that ``schema`` allows, for the field ``grammar`` of llama.cpp's server.
+    """The grammar of the JSON texts that ``schema`` allows, on one line, for llama.cpp's field ``grammar``.
 
     The server itself answers without any grammar where it cannot read one: so llguidance is asked first.
 
@@ -25,7 +27,7 @@ def grammar(schema: Mapping[str, Any] | bool) -> str:
     """
     import llguidance
 
-    text = json.dumps(schema, ensure_ascii=False)
+    text = json.dumps({**schema, **_SPACES} if isinstance(schema, Mapping) else schema, ensure_ascii=False)
     if len(text) > _MAX_CHARS:
         raise BadOption(f"the schema has {len(text)} characters; at most {_MAX_CHARS} can be held.")
     for place, key, value in _keywords(schema, "schema"):
