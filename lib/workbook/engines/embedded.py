@@ -181,6 +181,7 @@ class _Request:
         self.over = False
         self._chunks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(handle, body), daemon=True)
+        _RUNNING.add(self)
         self._thread.start()
 
     def _run(self, handle: Callable[..., None], body: dict[str, Any]) -> None:
@@ -188,6 +189,7 @@ class _Request:
             handle(body, self._take)
         except Exception as error:  # noqa: BLE001  the server's own checks raise what they like
             self._take({"error": {"code": 400, "message": error}})
+        _RUNNING.discard(self)
 
     def _take(self, chunk: dict[str, Any]) -> bool:
         self._chunks.put(chunk)
@@ -221,11 +223,14 @@ def _embedder(path: Path) -> Any:
 
 
 _OPEN: weakref.WeakSet[Embedded] = weakref.WeakSet()
+_RUNNING: set[_Request] = set()
 
 
 @atexit.register
 def _close_all() -> None:
-    """A process can hang that ends before the servers in it."""
+    """A process can hang or abort that ends before the servers in it."""
+    for request in list(_RUNNING):
+        request.end()
     for engine in list(_OPEN):
         engine.unload()
     _embedder.cache_clear()
