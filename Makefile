@@ -1,11 +1,12 @@
 # Local LLM Workbook. Every target makes .venv first if needed, then calls the `workbook` command.
-# LIGHT=1           without llama-cpp-python (no compiler needed; the pages use your Ollama)
+# LIGHT=1           without llama-cpp-python: all runs but the pages that open the model itself
 # WORKBOOK_WHEELS=  a folder or an index with a prebuilt llama-cpp-python
 # PYTHON=           the Python to use, 3.11 to 3.13
 
 PYTHON ?= python3
 LIGHT ?=
 export LIGHT  # not PYTHON: what the user sets reaches the script anyway, and `python3` must not look like a wish
+unexport PYTHONDONTWRITEBYTECODE  # uv compiles no bytecode: Python does, once a file, unless it is told not to
 BIN := .venv/bin
 SHELL := /bin/bash
 # Two test workers on two cores: one llama.cpp thread each, or both crawl.
@@ -13,7 +14,7 @@ TESTING := WORKBOOK_THREADS=1 WORKBOOK_ENGINE=embedded
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help lab run test bench site doctor perf picture clean lock environment environment-test
+.PHONY: help lab run test bench site doctor perf picture clean lock environment
 
 help: ## this list
 	@echo "make lab     set up, open JupyterLab at the first page"
@@ -26,22 +27,23 @@ help: ## this list
 	@echo "make picture the picture in the README, taken anew in a browser"
 	@echo "make clean   remove what can be made again"
 	@echo
-	@echo "The first one sets up: about 10 minutes, most of it compiling llama.cpp. No compiler, but an Ollama?"
-	@echo "LIGHT=1 make lab takes about 2 minutes."
+	@echo "The first one sets up, in seconds plus the download. Then llama-cpp-python is compiled, about 5 minutes on two"
+	@echo "cores: make lab, site and doctor do not wait for it; the others do. LIGHT=1 make ... leaves it out."
 
 environment:
 	@command -v $(PYTHON) >/dev/null || { echo "Not set up: there is no $(PYTHON). Install Python 3.11 to 3.13, or name it: PYTHON=/path/to/python make lab" >&2; exit 1; }
-	@$(PYTHON) tools/environment.py
+	@$(PYTHON) tools/environment.py $(SETUP)
 
-environment-test:
-	@command -v $(PYTHON) >/dev/null || { echo "Not set up: there is no $(PYTHON). Install Python 3.11 to 3.13, or name it: PYTHON=/path/to/python make test" >&2; exit 1; }
-	@$(PYTHON) tools/environment.py --test
+lab: SETUP := --llama background
+site doctor: SETUP := --llama later
+test perf: SETUP := --test
+picture lock: SETUP := --test --llama later
 
 lab run bench site doctor: environment
 	@$(BIN)/workbook $@
 
 test: export WORKBOOK_TIMES := $(CURDIR)/build/times.txt
-test: environment-test
+test: environment
 	@mkdir -p build && rm -f $(WORKBOOK_TIMES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check lib tests tools docs
@@ -55,17 +57,17 @@ test: environment-test
 	$(BIN)/pytest -q -rs tests/sandbox
 	@echo "The twenty slowest tests, in seconds:" && sort -rn $(WORKBOOK_TIMES) | head -20
 
-picture: environment-test ## the picture in the README, taken anew
+picture: environment ## the picture in the README, taken anew
 	$(BIN)/python tools/picture.py
 
-perf: environment-test
+perf: environment
 	$(BIN)/pytest -q -s tests/performance
 
-lock: environment-test ## after a change of the dependencies in pyproject.toml
+lock: environment ## after a change of the dependencies in pyproject.toml
 	$(BIN)/python tools/lock.py
 
 clean: ## says what it removes
 	@echo "removing .venv and build/. Your records in data/results/ stay."
-	@echo "Kept elsewhere: pip's cache ($$($(PYTHON) -m pip cache dir 2>/dev/null || echo 'pip cache dir')), with the compiled llama-cpp-python;"
+	@echo "Kept elsewhere: uv's cache ($$($(BIN)/uv cache dir 2>/dev/null || echo 'uv cache dir')), with all packages and the compiled llama-cpp-python;"
 	@echo "the workbook's own (XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, %LOCALAPPDATA%; folder local-llm-workbook)."
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache

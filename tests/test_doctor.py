@@ -251,7 +251,7 @@ def test_a_light_setup_without_ollama_has_an_engine() -> None:
     run = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=60, check=True)
     first, second = run.stdout.splitlines()
     assert first.split() == ["warn", "warn", "OK", "False"]
-    assert second.startswith("not installed: a light set-up | embedded xllamacpp ")
+    assert second.startswith("llama-cpp-python is not installed | embedded xllamacpp ")
 
 
 # --- Ollama

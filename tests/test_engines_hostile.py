@@ -118,6 +118,16 @@ def test_ollama_answers_that_are_none(monkeypatch, chat, error):
         assert "\n" not in str(caught.value)
 
 
+def test_a_line_ends_at_a_newline_alone(monkeypatch):
+    """The official client's line reader also splits at these signs, and then reads half a line as JSON."""
+    text = "a\x85b\u2028c\u2029d"
+    line = {**LINE, "message": {"role": "assistant", "content": text}}
+    said = json.dumps(line, ensure_ascii=False).encode() + b"\n" + ndjson({**LINE, "done": True, "done_reason": "stop"})
+    with ollama(monkeypatch, said) as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert connect("ollama", quiet=True).chat("hi", stream=True).answer.text.startswith(text)
+
+
 def test_a_model_that_runs_elsewhere_is_taken_by_name_only(monkeypatch):
     """Ollama passes requests for such names on to its own service, which reads along."""
     there = ["gpt-oss:120b-cloud", "glm-4.6:cloud", "m:latest"]

@@ -21,6 +21,7 @@ CONDA_NAMES = {
     "pygame-ce": "pygame",
 }  # PyPI's name -> conda-forge's
 CONDA_ONLY = {"python", "pip", "ollama"}  # there, ollama is the server
+PYPI_ONLY = {"llguidance", "xllamacpp"}  # under conda, too, pip fetches them
 IMPORTED_AS = {
     "yaml": "pyyaml",
     "pynvml": "nvidia-ml-py",
@@ -28,6 +29,8 @@ IMPORTED_AS = {
     # Parts of what is declared: these cannot be without them.
     "jupyter_client": "nbclient",
     "jupyter_core": "nbclient",
+    "packaging": "jupyterlab",
+    "pydantic_core": "pydantic",
     "starlette": "fastapi",
     "traitlets": "nbclient",
     "cycler": "matplotlib",
@@ -57,8 +60,8 @@ def conda_differences(environment: dict, pyproject: list[str], models: str) -> I
     """How environment.yml differs from pyproject.toml and models.lock."""
     rows_ = environment["dependencies"]
     have = dict(re.match(r"([\w.-]+)(.*)", row).groups() for row in rows_ if isinstance(row, str))
-    want = {}
-    for text in pyproject:
+    want, pypi = {}, [text for text in pyproject if Requirement(text).name in PYPI_ONLY]
+    for text in set(pyproject) - set(pypi):
         requirement = Requirement(text)
         want[CONDA_NAMES.get(requirement.name, requirement.name)] = str(requirement.specifier)
     for name in sorted(want.keys() | have.keys() - CONDA_ONLY):
@@ -67,7 +70,7 @@ def conda_differences(environment: dict, pyproject: list[str], models: str) -> I
     if have.get("python") is None or set(have["python"].split(",")) != set(PROJECT["requires-python"].split(",")):
         yield f"python: {have.get('python')} there"
     pip = next((row["pip"] for row in rows_ if isinstance(row, dict)), [])
-    if sorted(pip) != sorted([*(str(row) for row, _ in rows(models)), "-e ."]):
+    if sorted(pip) != sorted([*(str(row) for row, _ in rows(models)), "-e .", *pypi]):
         yield f"pip: {pip}"
 
 

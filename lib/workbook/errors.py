@@ -83,7 +83,7 @@ class EngineError(WorkbookError):
 
 
 class LlamaCppMissing(WorkbookError):
-    """llama.cpp is not installed here: llama-cpp-python in a light set-up, xllamacpp where it has no wheel."""
+    """llama.cpp is not here: llama-cpp-python not yet or in a light set-up, xllamacpp where it has no wheel."""
 
 
 class VoilaMissing(WorkbookError):

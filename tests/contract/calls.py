@@ -30,6 +30,11 @@ class Call:
     ours: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def free(self) -> bool:
+        """Whether the answers may be of other lengths: a schema is written with other spaces."""
+        return isinstance(self.body, dict) and bool({"format", "response_format"} & self.body.keys())
+
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     return {"num_predict": 8, "temperature": 0, "num_thread": 1, **given}
@@ -50,10 +55,10 @@ def embed(name: str, status: int = 200, **body: Any) -> Call:
     return Call(f"embed: {name}", "POST", "/api/embed", {"model": EMBED, "input": "a cat", **body}, status)
 
 
-def ochat(name: str, status: int = 200, **body: Any) -> Call:
+def ochat(name: str, status: int = 200, ours: int = 0, **body: Any) -> Call:
     asked = [{"role": "user", "content": "Name three colours."}]
     whole = {"model": NAME, "messages": asked, "max_tokens": 8, "temperature": 0, **body}
-    return Call(f"v1 chat: {name}", "POST", "/v1/chat/completions", whole, status)
+    return Call(f"v1 chat: {name}", "POST", "/v1/chat/completions", whole, status, ours)
 
 
 def oembed(name: str, status: int = 200, **body: Any) -> Call:
@@ -155,7 +160,7 @@ CHAT = [
     chat("too long a history", messages=[_ONE, _TALK[2], _TALK[3]], options={"num_ctx": 256, "num_predict": 4}),
     chat("logprobs", logprobs=True, top_logprobs=2, options={"num_predict": 4}),
     chat("a schema", format=SCHEMA, options={"num_predict": 40}),
-    chat("tools", 400, tools=[WEATHER]),
+    chat("tools", 400, 200, tools=[WEATHER]),
     chat("a tool's answer", messages=[*_TALK, {"role": "tool", "tool_name": "weather", "content": "Sunny."}]),
     chat("think", 400, think=True),
     chat("missing model", 404, model="nope"),
@@ -191,7 +196,7 @@ V1 = [
     ochat("json", response_format={"type": "json_object"}, max_tokens=16),
     ochat("a schema", max_tokens=40, response_format={"type": "json_schema", "json_schema": {"name": "c", "schema": SCHEMA}}),
     ochat("logprobs", logprobs=True, top_logprobs=2, max_tokens=3),
-    ochat("tools", 400, tools=[WEATHER]),
+    ochat("tools", 400, 200, tools=[WEATHER]),
     ochat("no messages", 400, messages=[]),
     ochat("missing model", 404, model="nope"),
     ochat("missing model, streamed", 404, model="nope", stream=True),

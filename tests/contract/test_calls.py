@@ -54,7 +54,7 @@ def test_a_client_sees_no_difference(ollama: Server, mine: Callable[[Call], Repl
         if theirs.status != one.status:  # the calls themselves are held: two errors by a slip would be alike
             wrong.append(f"{one.name}: the real one answers {theirs.status} {theirs.text[:200]}")
         elif not one.ours:
-            wrong += [f"{one.name}: {line}" for line in differences(theirs, mine(one))]
+            wrong += [f"{one.name}: {line}" for line in differences(theirs, mine(one), one.free)]
     assert not wrong, "\n".join(wrong)
 
 

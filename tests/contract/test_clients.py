@@ -86,7 +86,6 @@ def test_errors(native: ollama.Client) -> None:
         (lambda: native.generate("nope", "x"), 404, "not found"),
         (lambda: list(native.chat("nope", HI, stream=True)), 404, "not found"),
         (lambda: native.show("nope"), 404, "not found"),
-        (lambda: native.chat(NAME, HI, tools=[WEATHER]), 400, "does not support tools"),
         (lambda: native.chat(EMBED, HI), 400, "does not support chat"),
         (lambda: native.embed(EMBED, LONG, truncate=False), 400, "context length"),
     ):
@@ -120,7 +119,6 @@ def test_openai_embeddings(portable: openai.OpenAI) -> None:
 def test_openai_errors(portable: openai.OpenAI) -> None:
     for given, error, says in (
         ({"model": "nope"}, openai.NotFoundError, "not found"),
-        ({"tools": [WEATHER]}, openai.BadRequestError, "does not support tools"),
         ({"messages": []}, openai.BadRequestError, "messages"),
     ):
         for stream in (False, True):

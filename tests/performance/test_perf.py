@@ -9,11 +9,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from math import comb
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 import llama_bench
@@ -75,47 +76,80 @@ def test_recorder_beside_llama_bench(tmp_path: Path) -> None:
         print(f"{'':<18} llama-bench / llama-bench: {said([c / b for _, b, c in rows])}")
 
 
-def in_process(engine: Embedded) -> Callable[[str], float]:
-    """Tokens a second by the client's clock; so is the other."""
+Clock = tuple[float, float]  # seconds to the first piece, tokens a second after it
 
-    def ask(text: str) -> float:
-        stream = engine.complete(text, stream=True, temperature=0, num_predict=N_GEN, num_ctx=NUM_CTX)
-        times = [time.perf_counter() for _ in stream]
-        return (len(times) - 1) / (times[-1] - times[0])
+
+def clocked(pieces: Iterator[Any], began: float) -> Clock:
+    """By the client's clock, whoever answers."""
+    times = [time.perf_counter() for _ in pieces]
+    return times[0] - began, (len(times) - 1) / (times[-1] - times[0])
+
+
+def in_process(engine: Embedded) -> Callable[[str], Clock]:
+    def ask(text: str) -> Clock:
+        began = time.perf_counter()
+        return clocked(
+            iter(engine.complete(text, stream=True, temperature=0, num_predict=N_GEN, num_ctx=NUM_CTX)), began
+        )
 
     return ask
 
 
-def over_http(server: Server) -> Callable[[str], float]:
+def over_http(server: Server) -> Callable[[str], Clock]:
     options = {"num_predict": N_GEN, "temperature": 0, "num_ctx": NUM_CTX, "num_thread": THREADS}
 
-    def ask(text: str) -> float:
+    def ask(text: str) -> Clock:
         body = {"model": NAME, "prompt": text, "raw": True, "options": options}
+        began = time.perf_counter()
         with httpx.stream("POST", server.url + "/api/generate", json=body, timeout=600) as answer:
-            times = [time.perf_counter() for _ in answer.iter_lines()][:-1]
-        return (len(times) - 1) / (times[-1] - times[0])
+            return clocked((line for line in answer.iter_lines() if '"done":false' in line), began)
 
     return ask
 
 
 def test_endpoint_beside_in_process_and_ollama(tmp_path: Path) -> None:
+    """Writing, reading, and the first token of a short prompt; the texts begin otherwise each time: nothing is cached."""
     with ExitStack() as stack:
         asks = {"in process": in_process(stack.enter_context(Embedded(n_threads=THREADS)))}  # type: ignore[arg-type]
         asks["endpoint"] = over_http(stack.enter_context(workbook_serving(tmp_path)))
         if ollama_binary():
             real = ollama_serving(tmp_path / "ollama", LLAMA_ARG_THREADS=str(THREADS))
             asks["Ollama"] = over_http(stack.enter_context(real))
-        rates: dict[str, list[float]] = {name: [] for name in asks}
+        rates: dict[str, list[tuple[float, float, float]]] = {name: [] for name in asks}
         for i in range(ROUNDS + 1):
             for name, ask in asks.items():
-                # About 250 tokens that begin otherwise each time: nothing of them is in a cache.
-                rate = ask(f"{len(rates[name]) * 7919}{name} begins. " + "The cat sat on the mat and looked. " * 25)
+                ttft, writing = ask(f"{i * 7919} {name} begins.")
+                to_read, _ = ask(f"{i * 7907} {name} goes on. " + "The cat sat on the mat and looked. " * 58)
                 if i:  # the first is the warm-up
-                    rates[name].append(rate)
-    print(f"\n{THREADS} threads, {N_GEN} tokens after a prompt of about 250")
+                    rates[name].append((writing, 525 / to_read, ttft))
+    print(f"\n{THREADS} threads; writing {N_GEN} tokens, reading about 525, the first token of about 10")
     for name, found in rates.items():
-        pairs = zip(rates["endpoint"], found, strict=True)
-        print(f"{name:<12} {median(found):7.1f} tokens/s; endpoint / it: {said([a / b for a, b in pairs])}")
+        ours = rates["endpoint"]
+        for at, unit in enumerate(("tokens/s written", "tokens/s read", "s to the first token")):
+            pairs = zip(ours, found, strict=True)
+            figure = median(row[at] for row in found)
+            print(f"{name:<12} {figure:9.4g} {unit:<21} endpoint / it: {said([a[at] / b[at] for a, b in pairs])}")
+
+
+def test_two_engines_at_once() -> None:
+    """Two processes on one machine: without GOMP_SPINCOUNT their idle threads starve each other."""
+    code = (
+        "import sys, time; from workbook.engines.embedded import Embedded; engine = Embedded(); "
+        "engine.complete('Warm', num_predict=2); sys.stdin.readline(); began = time.perf_counter(); "
+        f"n = engine.complete('Once upon a time', num_predict={N_GEN}).n_gen; print(n / (time.perf_counter() - began))"
+    )
+    for spin in ("1000", "", "1000", ""):
+        env = {**os.environ, "WORKBOOK_THREADS": str(THREADS), "GOMP_SPINCOUNT": spin or "30000000000"}
+        found = []
+        for n in (1, 2):
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+            both = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(n)]  # type: ignore[call-overload]
+            time.sleep(4)  # loaded
+            for one in both:
+                one.stdin.write("\n")
+                one.stdin.flush()
+            found.append([float(one.communicate(timeout=600)[0]) for one in both])
+        print(f"\nGOMP_SPINCOUNT={spin or 'not set (spins)'}: alone {found[0][0]:.0f} tokens/s, two at once {found[1]}")
 
 
 @pytest.mark.parametrize("command", [["-c", "import workbook"], [*COMMAND, "--help"]], ids=["import", "help"])

@@ -1,23 +1,51 @@
-"""JSON in and out as Ollama writes it: what a body must be, what is said when it is not, what an answer leaves out."""
+"""The bodies that requests have: Ollama's (its api/types.go) and OpenAI's; checked, with one line for what is wrong."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+import pydantic_core
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 
-from programs.serve.runner import Refused
+from programs.serve.runner import FOREVER, Refused
 
-MAX_DEPTH, MAX_VALUES = 64, 1_200_000
-_SPACE = re.compile(r"[ \t\r\n]*")
-_HALF = re.compile("[\ud800-\udfff]")
-_LITERALS = {"n": "null", "t": "true", "f": "false"}
+MAX_TEXTS, MAX_CONTEXT, MAX_CHARS = 2_048, 1 << 20, 4_000_000
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ns|us|µs|ms|s|m|h)")
+
+
+def seconds(value: Any) -> float | None:
+    """A keep_alive in seconds: a number of them, or "1h30m"; below 0 for ever; None where it is not said.
+
+    Raises ValueError.
+    """
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        made = value
+    else:
+        text = value if isinstance(value, str) and len(value) < 60 else ""
+        sign, parts = (-1 if text.startswith("-") else 1), _DURATION.findall(text)
+        if "".join(number + unit for number, unit in parts) != text.lstrip("+-") or not text:
+            raise ValueError("give seconds as a number, or a duration such as 5m")
+        made = sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return FOREVER if made is not None and (made < 0 or made > 9e9) else made
+
+
+def _level(value: Any) -> Any:
+    if value is None or isinstance(value, bool) or value in ("high", "medium", "low", "max"):
+        return value
+    raise ValueError("give true, false, high, medium, low or max")
+
+
+def _stops(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+KeepAlive = Annotated[float | None, BeforeValidator(seconds)]
+Think = Annotated[bool | str | None, BeforeValidator(_level)]
+Stops = Annotated[list[Annotated[str, Field(max_length=1_000)]], BeforeValidator(_stops), Field(max_length=64)]
 
 
 class Body(BaseModel):
@@ -28,222 +56,255 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        names = {(field.alias or name).casefold(): field.alias or name for name, field in cls.model_fields.items()}
-        exact = {key: value for key, value in given.items() if key in names.values()}
-        # Go reads names in letters of either case
-        loose = {names.get(key.casefold(), key): value for key, value in given.items()}
-        return {key: value for key, value in (loose | exact).items() if value is not None}
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
-class AnswerBody(BaseModel):
-    """An answer's body. A field that is empty is left out, unless ``always`` names it."""
+class SamplingAsked(Body):
+    """Ollama's options and their defaults; llama.cpp's server knows most of them by the same names.
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-    always: ClassVar[frozenset[str]] = frozenset()
-    inline: ClassVar[bool] = False  # its fields stand among those of the answer that holds it
+    num_predict -1: until the model ends, at most 10 x num_ctx. num_keep: tokens kept when a prompt is cut.
+    num_thread 0: the physical cores. num_gpu: layers on the GPU, -1 as many as fit.
+    """
 
-    def plain(self) -> dict[str, Any]:
-        """The fields as JSON has them, in their order."""
-        made: dict[str, Any] = {}
-        for key, value in self.__dict__.items():
-            if isinstance(value, AnswerBody) and value.inline:
-                made |= value.plain()
-            elif value or key in self.always:
-                made[self.name_in_json(key)] = _plain(value)
-        return made
+    model_config = ConfigDict(strict=False, frozen=True, extra="ignore", allow_inf_nan=False)
+    temperature: float = Field(0.8, ge=0, le=1e4)
+    top_k: int = Field(40, ge=-1, lt=2**31)
+    top_p: float = Field(0.9, ge=-1e4, le=1e4)
+    min_p: float = Field(0.0, ge=-1e4, le=1e4)
+    typical_p: float = Field(1.0, ge=-1e4, le=1e4)
+    repeat_last_n: int = Field(64, ge=-1, lt=2**20)
+    repeat_penalty: float = Field(1.0, ge=-1e4, le=1e4)
+    presence_penalty: float = Field(0.0, ge=-1e4, le=1e4)
+    frequency_penalty: float = Field(0.0, ge=-1e4, le=1e4)
+    seed: int = Field(-1, ge=-(2**63), lt=2**63)
+    num_predict: int = Field(-1, ge=-2, lt=2**31)
+    num_keep: int = Field(4, ge=-1, lt=2**31)
+    stop: Stops = Field(default_factory=list)
+    num_ctx: int = Field(4096, ge=0, lt=2**31)
+    num_batch: int = Field(512, ge=1, le=2048)
+    num_thread: int = Field(0, ge=0, le=512)
+    num_gpu: int = Field(-1, ge=-1, le=10_000)
 
-    @classmethod
-    def name_in_json(cls, name: str) -> str:
-        """The field's name in JSON."""
-        return cls.model_fields[name].serialization_alias or name
-
-
-B = TypeVar("B", bound=Body)
-
-
-def dumps(answer: AnswerBody | Mapping[str, Any]) -> str:
-    """One line of JSON as Go writes it: no spaces, and < > & escaped."""
-    text = json.dumps(_plain(answer), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, AnswerBody):
-        return value.plain()
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value] if value and not isinstance(value[0], float) else value
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+    def for_llama(self) -> dict[str, Any]:
+        """The fields of a request to llama.cpp's server that say how to sample."""
+        names = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty")
+        made = {name: getattr(self, name) for name in (*names, "presence_penalty", "frequency_penalty")}
+        seed = self.seed & 0xFFFFFFFF if self.seed >= 0 else 0xFFFFFFFF
+        return made | {"seed": seed, "stop": [stop for stop in self.stop if stop]}
 
 
-def now() -> str:
-    """The time in UTC as Ollama writes it."""
-    return stamp(datetime.now(UTC))
+class CalledFunction(Body):
+    """The function of a call in an earlier message; OpenAI's arguments are JSON text."""
+
+    name: str = ""
+    arguments: dict[str, Any] | str = Field(default_factory=dict)
 
 
-def stamp(moment: datetime) -> str:
-    """A moment as RFC 3339 in UTC, without zeros at the end of its fraction."""
-    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
-    return f"{text}Z"
+class GivenCall(Body):
+    """A call in an earlier message."""
+
+    id: str = ""
+    function: CalledFunction = CalledFunction()
 
 
-async def received(request: Request, model: type[B], empty: str = "missing request body", package: str = "api") -> B:
-    """The body of a request as ``read`` gives it; a large one is read in a thread."""
+class MessageGiven(Body):
+    """A message of a chat. OpenAI's content may be a list of parts."""
+
+    role: str = ""
+    content: str | list[dict[str, Any]] = ""
+    thinking: str = ""
+    images: list[str] = Field(default_factory=list)
+    tool_calls: list[GivenCall] = Field(default_factory=list, max_length=256)
+    tool_name: str = ""
+    tool_call_id: str = ""
+    name: str = ""
+
+    def for_llama(self) -> dict[str, Any]:
+        """The message as llama.cpp's server takes it. Raises Refused: 501 for what is no text."""
+        if self.images or any(part.get("type") in ("image_url", "input_audio") for part in self._parts()):
+            raise not_done("images and sound")
+        texts = [part.get("text") for part in self._parts()]
+        if not all(isinstance(text, str) for text in texts):
+            raise Refused(400, "messages: content is text, or a list of parts of type text")
+        made: dict[str, Any] = {"role": self.role.lower() or "user", "content": "\n".join(map(str, texts))}
+        if self.tool_calls:
+            made["tool_calls"] = [_call(call, f"call_{at}") for at, call in enumerate(self.tool_calls)]
+        more = {"name": self.tool_name or self.name, "tool_call_id": self.tool_call_id}
+        return made | {key: value for key, value in more.items() if value}
+
+    def _parts(self) -> list[dict[str, Any]]:
+        return [{"text": self.content}] if isinstance(self.content, str) else self.content
+
+
+def _call(call: GivenCall, id_: str) -> dict[str, Any]:
+    given = call.function.arguments
+    try:
+        text = json.dumps(json.loads(given) if isinstance(given, str) else given, ensure_ascii=False)
+    except ValueError:
+        raise Refused(400, f"messages: the arguments of the call of {call.function.name[:60]!r} are no JSON") from None
+    return {"type": "function", "id": call.id or id_, "function": {"name": call.function.name, "arguments": text}}
+
+
+class ToolFunction(Body):
+    """A tool's name, what it does and takes; ``parameters`` is a JSON schema."""
+
+    name: str = Field(min_length=1, max_length=256)
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolOffered(Body):
+    """A tool that a request offers."""
+
+    type: str = Field("function", pattern="^function$")
+    function: ToolFunction
+
+
+class _Asked(Body):
+    model: str = ""
+    stream: bool = True
+    format: Any = None
+    keep_alive: KeepAlive = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    think: Think = None
+    truncate: bool = True
+    shift: bool = True
+    logprobs: bool = False
+    top_logprobs: int = Field(0, ge=0, le=20)
+
+
+class GenerateRequest(_Asked):
+    """POST /api/generate"""
+
+    prompt: str = Field("", max_length=MAX_CHARS)
+    suffix: str = ""
+    system: str = Field("", max_length=MAX_CHARS)
+    template: str = ""
+    context: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default_factory=list, max_length=MAX_CONTEXT)
+    raw: bool = False
+    images: list[str] = Field(default_factory=list)
+
+
+class ChatRequest(_Asked):
+    """POST /api/chat"""
+
+    messages: list[MessageGiven] = Field(default_factory=list, max_length=4_096)
+    tools: list[ToolOffered] = Field(default_factory=list, max_length=128)
+
+
+class EmbedRequest(Body):
+    """POST /api/embed, and, with ``prompt``, the older POST /api/embeddings"""
+
+    model: str = ""
+    input: str | Annotated[list[str], Field(max_length=MAX_TEXTS)] = ""
+    prompt: str = ""
+    truncate: bool = True
+    dimensions: int = Field(0, ge=0)
+    keep_alive: KeepAlive = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    encoding_format: str = Field("float", pattern="^(float|base64)$")
+
+
+class ShowRequest(Body):
+    """POST /api/show"""
+
+    model: str = ""
+    name: str = ""
+    system: str = ""
+
+
+class StreamOptions(Body):
+    """Whether a stream ends with the counts of tokens."""
+
+    include_usage: bool = False
+
+
+class ResponseFormat(Body):
+    """How an answer is written: "text", "json_object", or "json_schema" with its schema."""
+
+    type: str = ""
+    json_schema: dict[str, Any] = Field(default_factory=dict)
+
+
+class CompletionRequest(Body):
+    """POST /v1/completions"""
+
+    model: str = ""
+    prompt: str = Field("", max_length=MAX_CHARS)
+    suffix: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None  # Ollama passes over it
+    seed: int | None = None
+    stop: Stops = Field(default_factory=list)
+    temperature: float = 1.0
+    top_p: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logprobs: Any = None
+
+    def options(self) -> dict[str, Any]:
+        """The same wishes as Ollama's options."""
+        names = ("seed", "stop", "temperature", "top_p", "frequency_penalty", "presence_penalty")
+        made = {name: getattr(self, name) for name in names}
+        return made | {"num_predict": self.max_tokens or self.max_completion_tokens}
+
+
+class ChatCompletionRequest(CompletionRequest):
+    """POST /v1/chat/completions"""
+
+    messages: list[MessageGiven] = Field(min_length=1, max_length=4_096)
+    response_format: ResponseFormat = ResponseFormat()
+    tools: list[ToolOffered] = Field(default_factory=list, max_length=128)
+    reasoning: dict[str, Any] = Field(default_factory=dict)
+    reasoning_effort: str = ""
+    logprobs: bool = False
+    top_logprobs: int = Field(0, ge=0, le=20)
+
+    def as_chat(self) -> ChatRequest:
+        """The same request to /api/chat. Raises Refused (400)."""
+        effort = self.reasoning_effort or str(self.reasoning.get("effort", ""))
+        levels: dict[str, Any] = {"": None, "none": False, "minimal": "low", "xhigh": "max"}
+        if effort not in (*levels, "low", "medium", "high", "max"):
+            raise Refused(400, f"reasoning_effort: {effort[:60]!r} is none of none, minimal, low, medium, high, max")
+        form = self.response_format
+        schema = form.json_schema.get("schema") if form.type == "json_schema" else None
+        return ChatRequest.model_construct(
+            model=self.model, messages=self.messages, tools=self.tools, stream=self.stream, options=self.options(),
+            format="json" if form.type == "json_object" else schema, think=levels.get(effort, effort),
+            logprobs=self.logprobs, top_logprobs=self.top_logprobs,
+        )  # fmt: skip
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+async def received(request: Request, model: type[B]) -> B:
+    """The body of a request. Raises Refused (400) with the first thing that is wrong."""
     raw = await request.body()
-    large = len(raw) > 64 << 10  # then it takes longer to read than to hand to a thread
-    return await asyncio.to_thread(read, raw, model, empty, package) if large else read(raw, model, empty, package)
+    if not raw.strip():
+        raise Refused(400, "missing request body")
+    try:
+        given = pydantic_core.from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refused(400, f"the body is no JSON: {str(error)[:200]}") from None
+    return checked(model, given)
 
 
-def read(raw: bytes, model: type[B], empty: str = "missing request body", package: str = "api") -> B:
-    """The body as ``model``. Raises Refused (400) in the words of Ollama's JSON reader."""
-    given = parse(raw, empty)
-    given = {} if given is None else given
-    if not isinstance(given, dict):
-        raise Refused(400, f"json: cannot unmarshal {kind(given)} into Go value of type {package}.{model.__name__}")
+def checked(model: type[B], given: Any) -> B:
+    """``given`` as ``model``. Raises Refused (400)."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise Refused(400, _mismatch(error, model)) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part)[:60] for part in first["loc"]) or "the body"
+        raise Refused(400, f"{place}: {first['msg'][:200]}") from None
 
 
-def parse(raw: bytes, empty: str = "missing request body") -> Any:
-    """The first JSON value of ``raw``; what follows it is passed over. Raises Refused (400)."""
-    text = raw.decode("utf-8", errors="replace")
-    start = _SPACE.match(text).end()  # type: ignore[union-attr]  # it matches the empty text too
-    if start == len(text):
-        raise Refused(400, empty)
-    try:
-        value, _ = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise Refused(400, _syntax(text, error)) from None
-    except RecursionError:
-        raise Refused(400, "invalid character '[' exceeded max depth") from None
-    except ValueError as error:  # a number Python or we do not take
-        raise Refused(400, str(error)) from None
-    return _clean(value)
+def not_done(what: str) -> Refused:
+    """The refusal (501) of what the real Ollama does, and this does not."""
+    return Refused(501, f"workbook serve, a stand-in for Ollama, does not do {what}; Ollama does: {WHERE}")
 
 
-def kind(value: Any) -> str:
-    """The JSON kind of a value, as Go names it in its errors."""
-    names = ((bool, "bool"), (str, "string"), (int | float, "number"), (list, "array"), (dict, "object"))
-    return next((name for type_, name in names if isinstance(value, type_)), "null")
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"json: cannot unmarshal number {text[:40]} into Go value of type float64")
-    return value
-
-
-def _whole(text: str) -> int:
-    if len(text) > 300:
-        raise ValueError(f"json: cannot unmarshal number {text[:40]}… into Go value of type float64")
-    return int(text)
-
-
-def _constant(text: str) -> NoReturn:
-    raise ValueError(f"invalid character {text[0]!r} looking for beginning of value")
-
-
-_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole, parse_constant=_constant)
-
-
-def _clean(value: Any) -> Any:
-    """``value`` with half characters replaced. Raises Refused if it is nested too deeply or too much. No recursion."""
-    top = [value]
-    waiting: list[tuple[Any, int]] = [(top, 0)]
-    count = 0
-    while waiting:
-        holder, depth = waiting.pop()
-        count += len(holder)
-        if count > MAX_VALUES:
-            raise Refused(400, f"the body has more than {MAX_VALUES} values, the most that are read here")
-        if depth > MAX_DEPTH:
-            raise Refused(400, f"invalid character '[' exceeded max depth ({MAX_DEPTH} here)")
-        for key, item in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-            if isinstance(item, str) and not item.isascii():
-                holder[key] = _HALF.sub("\ufffd", item)  # as Go reads them: they cannot be written as UTF-8
-            elif isinstance(item, dict | list):
-                waiting.append((item, depth + 1))
-            if isinstance(key, str) and _HALF.search(key):
-                holder[_HALF.sub("\ufffd", key)] = holder.pop(key)
-    return top[0]
-
-
-def _syntax(text: str, error: json.JSONDecodeError) -> str:
-    """What Go says of the mistake that Python's reader found."""
-    at, said = error.pos, error.msg
-    if "escape" in said and text[at : at + 1] == "\\":
-        at += 1  # Python points at the backslash, Go at what follows it
-    if said.startswith("Unterminated") or at >= len(text):
-        return "unexpected EOF"
-    if said.startswith("Expecting value") and text[at] in _LITERALS:
-        literal = _LITERALS[text[at]]
-        same = next((n for n in range(len(literal)) if text[at + n : at + n + 1] != literal[n]), 0)
-        if at + same >= len(text):
-            return "unexpected EOF"
-        return f"invalid character {_quoted(text[at + same])} in literal {literal} (expecting {literal[same]!r})"
-    return f"invalid character {_quoted(text[at])} {_where(text, at, said)}"
-
-
-def _quoted(char: str) -> str:
-    return {"'": "'\\''", '"': "'\"'"}.get(char) or repr(char)
-
-
-def _where(text: str, at: int, said: str) -> str:
-    if said.startswith("Expecting property name") or "trailing comma" in said:
-        return "looking for beginning of object key string"
-    if said.startswith("Expecting ':'"):
-        return "after object key"
-    if said.startswith("Expecting ','"):
-        return "after object key:value pair" if _inside(text[:at]) == "{" else "after array element"
-    if "control character" in said:
-        return "in string literal"
-    if "escape" in said:
-        return "in string escape code"
-    return "looking for beginning of value"
-
-
-def _inside(text: str) -> str:
-    """The bracket that is open at the end of ``text``."""
-    is_open: list[str] = []
-    for found in re.finditer(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', text):
-        if found[0] in "[{":
-            is_open.append(found[0])
-        elif found[0] in "]}" and is_open:
-            is_open.pop()
-    return is_open[-1] if is_open else "{"
-
-
-_GO_TYPES = {
-    "string_type": "string",
-    "int_type": "int",
-    "int_from_float": "int",
-    "bool_type": "bool",
-    "float_type": "float64",
-    "dict_type": "map[string]interface {}",
-}
-_GO_LISTS = {"messages": "[]api.Message", "tools": "api.Tools", "images": "[]api.ImageData", "context": "[]int"}
-_GO_ITEMS = {"messages": "api.Alias", "tools": "api.Tool"}
-
-
-def _mismatch(error: ValidationError, model: type[Body]) -> str:
-    """What Go says of the first field that has another type."""
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":  # from a validator of ours, in Ollama's words
-        return str(first["ctx"]["error"])
-    names = [part for part in first["loc"] if isinstance(part, str)]
-    name = names[-1] if names else ""
-    if first["type"] == "list_type":
-        wanted = _GO_LISTS.get(name, "[]string")
-    else:
-        wanted = _GO_TYPES.get(first["type"]) or _GO_ITEMS.get(name, name)
-    value = first["input"]
-    fraction = wanted == "int" and isinstance(value, float)
-    what = f"number {value}" if fraction else kind(value)
-    return f"json: cannot unmarshal {what} into Go struct field {model.__name__}.{'.'.join(names)} of type {wanted}"
+WHERE = "https://ollama.com/download"

@@ -1,14 +1,24 @@
-"""What a GGUF file says of itself, in the words of Ollama's /api/tags and /api/show."""
+"""What a GGUF file, and the YAML beside it, say of a model, in the words of Ollama's /api/tags and /api/show."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from programs.serve import templates
+import yaml
+
+from workbook.errors import BadOption
 from workbook.formats import FileInfo
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""What Ollama puts in place of a template that it knows as ChatML: no system prompt of its own."""
+
+_SHOWN = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True)
@@ -16,22 +26,41 @@ class Details:
     """What the file says of itself, in Ollama's words. parameter_size e.g. "134.52M", quantization_level "Q4_1"."""
 
     family: str
-    families: tuple[str, ...]
     parameter_size: str
     quantization_level: str
-    format: str = "gguf"
-    parent_model: str = ""
     context_length: int = 0
     embedding_length: int = 0
 
+    def body(self, lengths: bool = True) -> dict[str, Any]:
+        """As /api/tags has them; without ``lengths`` as /api/show does."""
+        made = {"parent_model": "", "format": "gguf", "family": self.family, "families": [self.family]}
+        made |= {"parameter_size": self.parameter_size, "quantization_level": self.quantization_level}
+        more = {"context_length": self.context_length, "embedding_length": self.embedding_length}
+        return made | ({key: value for key, value in more.items() if value} if lengths else {})
+
 
 @dataclass(frozen=True)
-class Tensor:
-    """A tensor of the file; shape as GGUF has it, the fastest dimension first."""
+class Defaults:
+    """What a Modelfile would say: options unless a request names them, a system prompt, a licence."""
 
-    name: str
-    type: str
-    shape: tuple[int, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str = ""
+    license: str = ""
+
+    @classmethod
+    def beside(cls, model: Path) -> Defaults:
+        """The YAML file of the same name beside a GGUF file: ``parameters``, ``system``, ``license``. Raises BadOption."""
+        file = model.with_suffix(".yaml")
+        if not file.is_file():
+            return cls()
+        try:
+            given = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            made = cls(dict(given.pop("parameters", {})), str(given.pop("system", "")), str(given.pop("license", "")))
+        except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+            raise BadOption(f"{file.name} cannot be read: {str(error).splitlines()[0]}") from None
+        if given:
+            raise BadOption(f"{file.name}: {next(iter(given))!r} is unknown. It may hold parameters, system, license.")
+        return made
 
 
 def details(info: FileInfo) -> Details:
@@ -40,7 +69,6 @@ def details(info: FileInfo) -> Details:
     quant = info.quant or "unknown"
     return Details(
         family=arch,
-        families=(arch,),
         parameter_size=human(info.n_params),
         quantization_level="unknown" if quant == "F32" else quant,  # a type Ollama has no name for
         context_length=_number(info, f"{arch}.context_length"),
@@ -51,40 +79,43 @@ def details(info: FileInfo) -> Details:
 def capabilities(info: FileInfo) -> tuple[str, ...]:
     """What the model can do, as Ollama reads it from the file and its template."""
     source = _template(info)
-    found = []
-    if templates.template_kind(source) == "jinja":
-        if "tools" in source or "tool_call" in source:
-            found.append("tools")
-        if _thinks(source):
-            found.append("thinking")
+    tools = ("tools",) if "tools" in source or "tool_call" in source else ()
+    thinks = ("thinking",) if "<think>" in source and "</think>" in source else ()
     pools = f"{info.architecture}.pooling_type" in info.metadata
-    return (*found, "embedding" if pools else "completion")
+    return (*tools, *thinks, "embedding" if pools else "completion")
 
 
-def template(info: FileInfo) -> str:
-    """The template that answers for the file's own."""
+def is_chatml(info: FileInfo) -> bool:
+    """Whether Ollama puts its own ChatML in place of the file's template: it is ChatML, and knows no tools or thinking."""
     source = _template(info)
-    kind = templates.template_kind(source)
-    return {"chatml": templates.CHATML_TEMPLATE, "none": templates.NO_TEMPLATE, "jinja": source}[kind]
+    plain = not any(word in source for word in ("tools", "tool_call", "think"))
+    return plain and "<|im_start|>" in source and "<|im_end|>" in source
 
 
-def stops(info: FileInfo) -> tuple[str, ...]:
-    """The texts that end an answer unless a request names its own."""
-    return templates.stops_of(_template(info))
+def shown(info: FileInfo, name: str, defaults: Defaults) -> dict[str, Any]:
+    """The texts of /api/show that stand for a Modelfile."""
+    chatml, source = is_chatml(info), _template(info)
+    template = _SHOWN if chatml else source or "{{ .Prompt }}"
+    parameters = {"stop": ["<|im_start|>", "<|im_end|>"] if chatml else [], **defaults.parameters}
+    pairs = [(key, one) for key, value in parameters.items() for one in (value if isinstance(value, list) else [value])]
+    lines = [f"FROM {name}", f'TEMPLATE """{template}"""', *(f"PARAMETER {key} {value}" for key, value in pairs)]
+    lines += [f'SYSTEM """{defaults.system}"""'] if defaults.system else []
+    return {
+        "license": defaults.license,
+        "modelfile": "\n".join(lines) + "\n",
+        "parameters": "\n".join(f"{key:<30} {_quoted(value)}" for key, value in pairs),
+        "template": template,
+        "system": defaults.system,
+    }
 
 
 def model_info(info: FileInfo) -> Mapping[str, Any]:
     """The metadata, sorted, without name and template; lists are null, as /api/show gives them."""
     hidden = {"general.name", "tokenizer.chat_template"}
-    values: dict[str, Any] = {key: _short(value) for key, value in info.metadata.items()}
+    values: dict[str, Any] = {key: None if value != value else value for key, value in info.metadata.items()}
     values |= dict.fromkeys(info.stepped)
     values["general.parameter_count"] = info.n_params
     return {key: values[key] for key in sorted(values) if key not in hidden}
-
-
-def tensors(info: FileInfo) -> tuple[Tensor, ...]:
-    """The tensors of the file."""
-    return tuple(Tensor(t.name, t.type, t.shape) for t in info.tensors)
 
 
 def human(count: int) -> str:
@@ -95,9 +126,8 @@ def human(count: int) -> str:
     return f"{count / 1000:.0f}K" if count >= 1000 else str(count)
 
 
-def quoted(text: str) -> str:
-    """A text as a Modelfile holds it."""
-    return f'"{text}"' if "\n" in text or text != text.strip() else text
+def _quoted(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _template(info: FileInfo) -> str:
@@ -105,26 +135,6 @@ def _template(info: FileInfo) -> str:
     return source if isinstance(source, str) else ""
 
 
-def _thinks(source: str) -> bool:
-    if "<think>" in source and "</think>" in source:
-        return True
-    splits = "content.split('</think>')" in source or 'content.split("</think>")' in source
-    return splits and "reasoning_content" not in source and "<SPECIAL_12>" not in source
-
-
 def _number(info: FileInfo, key: str) -> int:
     value = info.metadata.get(key, 0)
     return value if isinstance(value, int) else 0
-
-
-def _short(value: Any) -> Any:
-    """A 32-bit number with the fewest digits that are it again, whole numbers without a point: as Go writes them."""
-    if not isinstance(value, float) or value - value != 0:
-        return value if not isinstance(value, float) else None
-    if value == int(value) and abs(value) < 1e21:
-        return int(value)
-    for digits in range(1, 10):
-        short = float(f"{value:.{digits}g}")
-        if struct.pack("f", short) == struct.pack("f", value):
-            return short
-    return value

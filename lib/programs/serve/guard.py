@@ -9,19 +9,16 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from programs.serve import refusals
-from programs.serve.bodies import dumps
-from programs.serve.runner import Busy
-from programs.serve.streams import JSON
+from programs.serve.openai_routes import error_body
 
 _HERE = ("localhost", "127.0.0.1", "0.0.0.0")
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))  # as Go
@@ -63,8 +60,8 @@ class Door:
 class Guard:
     """The outermost part of the application: refuses, limits, and stops the work of a client that leaves."""
 
-    def __init__(self, app: ASGIApp, door: Door, allowed: Mapping[str, str]) -> None:
-        self._app, self._door, self._allowed = app, door, allowed
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app, self._door = app, door
         here = [f"{scheme}://{host}{end}" for host in _HERE for end in ("", ":*") for scheme in ("http", "https")]
         self._origins = (*door.origins, *here, *_APPS)
         self._key = door.key.encode()
@@ -95,32 +92,27 @@ class Guard:
     def _at_the_door(self, scope: Scope, headers: Headers, send: Send) -> tuple[Send, Response | None]:
         """Ollama's order: first the Origin, then the Host; then our key."""
         host, origin, asks_first = headers.get("host", ""), headers.get("origin", ""), scope["method"] == "OPTIONS"
-        allow = {"Allow": self._allowed[scope["path"]]} if asks_first and scope["path"] in self._allowed else {}
         if origin and origin not in (f"http://{host}", f"https://{host}"):
             if not self._origin_is_allowed(origin):
-                return send, Response(status_code=403, headers=allow)
+                return send, Response(status_code=403)
             send = _with_origin(send, origin)
             if asks_first:
-                return send, Response(status_code=204, headers=_PREFLIGHT | allow)
+                return send, Response(status_code=204, headers=_PREFLIGHT)
         if self._local and not host_is_allowed(host):
-            return send, Response(status_code=403, headers=allow)
+            return send, Response(status_code=403)
         given = headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self._key and not hmac.compare_digest(given, self._key):
-            return send, self._refused(scope, 401, "unauthorized")
+            return send, error_response(scope["path"], 401, "unauthorized")
         return send, None
 
     def _origin_is_allowed(self, origin: str) -> bool:
         return any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._origins)
 
-    def _refused(self, scope: Scope, status: int, message: str) -> Response:
-        body = dumps(refusals.body(scope["path"], status, message))
-        return Response(body, status, media_type=JSON, headers={"Connection": "close"})
-
     async def _take_body(self, scope: Scope, headers: Headers, receive: Receive, parts: list[bytes]) -> Response | None:
         """The body into ``parts``, or why not. Raises IncompleteReadError where the client left."""
         limits, size = self._door.limits, 0
         declared = headers.get("content-length", "0")
-        too_large = self._refused(scope, 413, f"request body too large: at most {limits.body_bytes}")
+        too_large = error_response(scope["path"], 413, f"request body too large: at most {limits.body_bytes}")
         if not declared.isdecimal() or int(declared[:20]) > limits.body_bytes:
             return too_large
         try:
@@ -135,11 +127,11 @@ class Guard:
                     if size > limits.body_bytes:
                         return too_large
                     if self._held > limits.all_bytes:
-                        return self._refused(scope, 503, Busy().message)
+                        return error_response(scope["path"], 503, "too many requests at once: try again later")
                     if not message.get("more_body", False):
                         return None
         except TimeoutError:
-            return self._refused(scope, 408, "the request's body did not arrive in time")
+            return error_response(scope["path"], 408, "the request's body did not arrive in time")
 
     async def _while_there(self, scope: Scope, body: bytes, receive: Receive, send: _Hurried) -> None:
         """Run the application until it is done or the client has left."""
@@ -167,7 +159,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001  # a fault of ours: said in one line, not in a traceback
             print(f"workbook serve: {type(error).__name__} in a {scope['method']} request", file=sys.stderr, flush=True)
             if not send.begun:
-                await self._refused(scope, 500, "internal error")(scope, receive, send)
+                await error_response(scope["path"], 500, "internal error")(scope, receive, send)
 
 
 class _Hurried:
@@ -230,8 +222,7 @@ def _own_addresses() -> Sequence[str]:
     return [item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items]
 
 
-def plain(status: int, text: str, allow: str = "") -> Response:
-    """What Ollama's router says of itself: plain text."""
-    response = PlainTextResponse(text, status, headers={"Allow": allow} if allow else None)
-    response.headers["content-type"] = "text/plain"
-    return response
+def error_response(path: str, status: int, message: str) -> Response:
+    """A refusal in the form of the API that ``path`` belongs to."""
+    body = error_body(status, message) if path.startswith("/v1/") else {"error": message}
+    return JSONResponse(body, status, headers={"Connection": "close"} if status in (401, 408, 413) else None)

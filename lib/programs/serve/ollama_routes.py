@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import json
+import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from programs.serve import answering, refusals, request_options, vectors
-from programs.serve.asking import Service, find
-from programs.serve.bodies import AnswerBody, dumps, now, received, stamp
-from programs.serve.cards import Tensor
-from programs.serve.catalogue import Entry
-from programs.serve.jobs import Embed
-from programs.serve.ollama_answers import ListedModel, LoadedModel, Progress
-from programs.serve.ollama_api import (
+from programs.serve import vectors
+from programs.serve.bodies import (
     ChatRequest,
-    EmbeddingRequest,
     EmbedRequest,
     GenerateRequest,
-    PullRequest,
+    SamplingAsked,
     ShowRequest,
+    checked,
+    not_done,
+    received,
 )
-from programs.serve.runner import Refused
-from programs.serve.streams import JSON, gathered_chat, gathered_generate, ndjson, streamed, whole
+from programs.serve.catalogue import NAME, Catalogue, Entry
+from programs.serve.generation import Ask, End, Part, answered
+from programs.serve.runner import Pool, Refused
+from workbook.engines import schemas
+from workbook.errors import BadOption, ModelNotFound
 
 VERSION = "0.32.15"  # whose behaviour this follows
-READ_BYTES = 256 << 20
-A = TypeVar("A", bound=AnswerBody)
+NDJSON = "application/x-ndjson"
+Answer = AsyncGenerator[Part | End, None]
 
 
 class OllamaRoutes:
     """The handlers of Ollama's own API."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, catalogue: Catalogue, pool: Pool) -> None:
+        self.catalogue, self.pool = catalogue, pool
 
     async def root(self, request: Request) -> Response:
         """GET /"""
@@ -47,182 +48,263 @@ class OllamaRoutes:
 
     async def version(self, request: Request) -> Response:
         """GET /api/version"""
-        return _json({"version": VERSION})
+        return as_json({"version": VERSION})
 
     async def generate(self, request: Request) -> Response:
         """POST /api/generate"""
-        asked = await received(request, GenerateRequest)
-        return await _answered(asked, await answering.generate(self._service, asked), gathered_generate)
+        began, asked = time.perf_counter_ns(), await received(request, GenerateRequest)
+        entry = await self.entry(asked.model)
+        if not asked.prompt:
+            return await self._loaded(entry, asked, {"response": ""})
+        ask = self.ask(entry, asked)
+        for given, what in (
+            (asked.images, "images"),
+            (asked.suffix, "fill-in-the-middle"),
+            (asked.template, "templates"),
+        ):
+            if given:
+                raise not_done(what)
+        if asked.raw:
+            if asked.system or asked.context:
+                raise Refused(400, "raw mode does not support system or context")
+            ask = replace(ask, prompt=asked.prompt)
+        else:
+            messages = _begun(entry, asked.system, {"role": "user", "content": asked.prompt})
+            thinks = "thinking" in entry.capabilities and not ask.grammar
+            ask = replace(ask, messages=messages, context=tuple(asked.context), as_text=not thinks)
+        lines = _lines(answered(self.pool, ask), asked, began, _response)
+        return await self._answer(lines, asked, "response")
 
     async def chat(self, request: Request) -> Response:
         """POST /api/chat"""
-        asked = await received(request, ChatRequest)
-        return await _answered(asked, await answering.chat(self._service, asked), gathered_chat)
+        began, asked = time.perf_counter_ns(), await received(request, ChatRequest)
+        entry = await self.entry(asked.model)
+        if not asked.messages:
+            return await self._loaded(entry, asked, {"message": {"role": "assistant", "content": ""}})
+        lines = _lines(answered(self.pool, self.chat_ask(entry, asked)), asked, began, _message)
+        return await self._answer(lines, asked, "message")
+
+    async def entry(self, name: str, pulling: bool = False) -> Entry:
+        """The model of that name. Raises Refused: 400 if it cannot be a name, 404 if there is none."""
+        if name.strip() and not NAME.fullmatch(name.strip()):
+            raise Refused(400, "invalid model name")
+        try:
+            return await asyncio.to_thread(self.catalogue.find, name.strip())
+        except ModelNotFound:
+            said = f'model "{name}" not found, try pulling it first' if pulling else f"model '{name}' not found"
+            raise Refused(404, said) from None
+
+    def ask(self, entry: Entry, asked: GenerateRequest | ChatRequest) -> Ask:
+        """What all requests for an answer have. Raises Refused (400)."""
+        if "completion" not in entry.capabilities:
+            route = "chat" if isinstance(asked, ChatRequest) else "generate"
+            raise Refused(400, f'"{asked.model}" does not support {route}')
+        if asked.think and "thinking" not in entry.capabilities:
+            raise Refused(400, f'"{asked.model}" does not support thinking')
+        return Ask(
+            entry, sampling(entry, asked.options), grammar=grammar(asked.format), think=asked.think, truncate=asked.truncate,
+            shift=asked.shift, logprobs=asked.logprobs, top_logprobs=asked.top_logprobs, keep_alive_s=asked.keep_alive,
+        )  # fmt: skip
+
+    def chat_ask(self, entry: Entry, asked: ChatRequest) -> Ask:
+        """The request for an answer to messages. Raises Refused (400, 501)."""
+        ask, messages = self.ask(entry, asked), [message.for_llama() for message in asked.messages]
+        tools = tuple({"type": "function", "function": tool.function.model_dump()} for tool in asked.tools)
+        if tools and ask.logprobs:
+            raise Refused(400, "logprobs cannot be given together with tools")
+        return replace(ask, messages=_begun(entry, "", *messages), tools=tools)
+
+    async def _loaded(self, entry: Entry, asked: GenerateRequest | ChatRequest, empty: dict[str, Any]) -> Response:
+        """The answer to a request without a prompt: the model is loaded, or with keep_alive 0 unloaded."""
+        if asked.keep_alive == 0:
+            await self.pool.unload(entry)
+        else:
+            async with self.pool.child(entry, self.ask(entry, asked).setting, asked.keep_alive):
+                pass
+        reason = "unload" if asked.keep_alive == 0 else "load"
+        return as_json({"model": asked.model, "created_at": stamp(), **empty, "done": True, "done_reason": reason})
+
+    async def _answer(self, lines: AsyncGenerator[dict[str, Any], None], asked: Any, field: str) -> Response:
+        if asked.stream:
+            return await streamed(lines, lambda line: dumps(line) + "\n", lambda e: dumps({"error": e}) + "\n", NDJSON)
+        whole: dict[str, Any] = {}
+        async with aclosing(lines):
+            async for line in lines:
+                whole = _joined(whole, line, field)
+        return as_json(whole)
 
     async def embed(self, request: Request) -> Response:
         """POST /api/embed"""
-        made = await vectors.embedded(self._service, await received(request, EmbedRequest))
-        return await asyncio.to_thread(whole, made)  # it may be of a million numbers
+        began, asked = time.perf_counter_ns(), await received(request, EmbedRequest)
+        entry = await self.entry(asked.model, pulling=True)
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        made = await vectors.vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
+        figures = {"total_duration": time.perf_counter_ns() - began, "load_duration": max(made.load_ns, 1)}
+        figures |= {"prompt_eval_count": made.n_prompt} if texts else {}
+        return as_json({"model": asked.model, "embeddings": made.vectors, **(figures if texts else {})})
 
     async def embeddings(self, request: Request) -> Response:
-        """POST /api/embeddings, the older one: one text, a vector of any length"""
-        asked = await received(request, EmbeddingRequest)
-        if not asked.model.strip():
-            raise Refused(400, "model is required")
-        entry = await asyncio.to_thread(find, self._service, asked.model, pulling=True)
-        wanted = request_options.read(asked.options)
-        if not asked.prompt:
-            await answering.load(self._service, entry, wanted.setting, asked.keep_alive)
-            return _json({"embedding": []})
-        made = await vectors.computed(
-            self._service, entry, Embed((asked.prompt,), truncate=False, normalize=False), wanted, asked.keep_alive
-        )
-        return _json({"embedding": [float(np.float32(number)) for number in made.vectors[0]]})
+        """POST /api/embeddings, the older one: one text"""
+        asked = await received(request, EmbedRequest)
+        entry = await self.entry(asked.model, pulling=True)
+        texts = [asked.prompt] if asked.prompt else []
+        made = await vectors.vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
+        return as_json({"embedding": made.vectors[0] if texts else []})
 
     async def tags(self, request: Request) -> Response:
         """GET /api/tags"""
-        return _json({"models": await asyncio.to_thread(listed, self._service)})
+        return as_json({"models": await asyncio.to_thread(self._listed)})
+
+    def _listed(self) -> list[dict[str, Any]]:
+        return [
+            self._named(entry) | {"modified_at": stamp(entry.modified_at), "size": entry.size_bytes,
+            "details": entry.details.body(), "capabilities": list(entry.capabilities)}
+            for entry in self.catalogue.entries()
+        ]  # fmt: skip
+
+    def _named(self, entry: Entry) -> dict[str, Any]:
+        return {"name": entry.name, "model": entry.name, "digest": self.catalogue.digest(entry)}
 
     async def ps(self, request: Request) -> Response:
         """GET /api/ps"""
-        models = []
-        for item in self._service.pool.loaded():
-            details = _details(item.entry)
-            models.append(
-                LoadedModel(
-                    name=item.entry.name,
-                    model=item.entry.name,
-                    size=item.size_bytes,
-                    digest=await asyncio.to_thread(identity, self._service, item.entry),
-                    details={key: details[key] for key in list(details)[:6]},
-                    expires_at=stamp(item.expires_at),
-                    size_vram=item.size_vram,
-                    context_length=item.num_ctx,
-                )
-            )
-        return _json({"models": models})
+        models = [
+            await asyncio.to_thread(self._named, one.entry) | {
+                "size": one.size_bytes, "details": one.entry.details.body(lengths=False),
+                "expires_at": stamp(one.expires_at), "size_vram": one.size_vram, "context_length": one.num_ctx,
+            }
+            for one in self.pool.loaded()
+        ]  # fmt: skip
+        return as_json({"models": models})
 
     async def show(self, request: Request) -> Response:
         """POST /api/show"""
         asked = await received(request, ShowRequest)
-        name = asked.model or asked.name
-        if not name.strip():
-            raise Refused(400, "model is required")
-        entry = await asyncio.to_thread(shown_entry, self._service, name)
-        shown = await asyncio.to_thread(self._service.catalogue.show, entry, asked.verbose)
-        details = _details(entry)
-        made = {
-            "license": shown.license,
-            "modelfile": shown.modelfile,
-            "parameters": shown.parameters,
-            "template": shown.template,
-            "system": asked.system,
-            "details": {key: details[key] for key in list(details)[:6]},
-            "model_info": dict(shown.model_info),
-            "tensors": [{"name": t.name, "type": t.type, "shape": t.shape} for t in sorted(shown.tensors, key=_place)],
-            "capabilities": list(entry.capabilities),
-            "modified_at": stamp(entry.modified_at),
-        }
-        return _json({key: value for key, value in made.items() if value or key == "model_info"})
-
-    async def pull(self, request: Request) -> Response:
-        """POST /api/pull: of what is here already"""
-        asked = await received(request, PullRequest)
-        name = asked.model or asked.name
-        try:
-            entry: Entry | None = await asyncio.to_thread(find, self._service, name)
-        except Refused as error:
-            if error.status == 400:
-                raise
-            entry = None
-        if asked.stream:
-            return await streamed(self._pulled(name, entry), ndjson())
-        lines = [line async for line in self._pulled(name, entry)]
-        return whole(lines[-1])
-
-    async def _pulled(self, name: str, entry: Entry | None) -> AsyncGenerator[AnswerBody, None]:
-        yield Progress(status="pulling manifest")
-        if entry is None:
-            raise refusals.not_to_be_had(name)
-        digest = await asyncio.to_thread(identity, self._service, entry)
-        size = entry.size_bytes
-        yield Progress(status=f"pulling {digest[:12]}", digest=f"sha256:{digest}", total=size, completed=size)
-        for status in ("verifying sha256 digest", "writing manifest", "success"):
-            yield Progress(status=status)
+        entry = await self.entry(asked.model or asked.name)
+        made = await asyncio.to_thread(self.catalogue.show, entry)
+        made |= {"capabilities": list(entry.capabilities), "modified_at": stamp(entry.modified_at)}
+        made |= {"system": asked.system} if asked.system else {}
+        return as_json({key: value for key, value in made.items() if value or key == "model_info"})
 
     async def not_done(self, request: Request) -> Response:
         """What Ollama does and this does not"""
-        refusals.not_done(f"{request.method} {request.scope['route'].path}")
+        raise not_done(f"{request.method} {request.scope['route'].path}")
 
 
-async def _answered(
-    asked: GenerateRequest | ChatRequest,
-    made: A | AsyncGenerator[A, None],
-    gathered: Callable[[AsyncGenerator[A, None], str, str], Awaitable[A]],
-) -> Response:
-    """What was made: one answer, or pieces, as a stream or as one."""
-    if isinstance(made, AnswerBody):
-        return whole(made)
-    if asked.stream:
-        return await streamed(made, ndjson())
-    async with aclosing(made):
-        return whole(await gathered(made, asked.model, now()))
+def sampling(entry: Entry, options: dict[str, Any]) -> SamplingAsked:
+    """The model's own defaults, and over them what the request asks for. Raises Refused (400)."""
+    return checked(SamplingAsked, {**entry.defaults.parameters, **{k: v for k, v in options.items() if v is not None}})
 
 
-def identity(service: Service, entry: Entry) -> str:
-    """What stands for a model in the lists: its file's sha256, or, of a file too large to read for a list, of its name,
-    size and time. (The real one's is that of a manifest, which is no file's either.)"""
-    if entry.size_bytes <= READ_BYTES:
-        return service.catalogue.digest(entry)
-    return hashlib.sha256(f"{entry.name} {entry.size_bytes} {entry.modified_at}".encode()).hexdigest()
+def grammar(form: Any) -> str:
+    """The grammar of a format: "json", or a JSON schema. Raises Refused (400)."""
+    if form is None or form == "":
+        return ""
+    if form != "json" and not isinstance(form, dict):
+        raise Refused(400, f'format: {json.dumps(form)[:60]} is neither "json" nor a JSON schema')
+    try:
+        return schemas.grammar({"type": "object"} if form == "json" else form)
+    except BadOption as error:
+        raise Refused(400, f"format: {error}") from None
 
 
-def listed(service: Service) -> list[ListedModel]:
-    """The models, as /api/tags lists them. Reads files: call it in a thread."""
+def _begun(entry: Entry, system: str, *messages: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The messages after the system prompt: the request's, else the model's own."""
+    first = system or (entry.defaults.system if messages[0]["role"] != "system" else "")
+    return (*([{"role": "system", "content": first}] if first else []), *messages)
+
+
+async def _lines(answer: Answer, asked: Any, began: int, said: Any) -> AsyncGenerator[dict[str, Any], None]:
+    """The lines of a streamed answer. ``said``: what a part, or the end, puts into its line."""
+    async with aclosing(answer):
+        async for one in answer:
+            head = {"model": asked.model, "created_at": stamp(), **said(one)}
+            if isinstance(one, Part):
+                scored = {"logprobs": logprobs(one, asked.top_logprobs)} if one.logprobs else {}
+                yield head | {"done": False} | scored
+            else:
+                yield head | {
+                    "done": True, "done_reason": one.reason, **({"context": one.context} if one.context else {}),
+                    "total_duration": time.perf_counter_ns() - began, "load_duration": max(one.load_ns, 1),
+                    "prompt_eval_count": one.n_prompt, "prompt_eval_duration": one.prompt_ns,
+                    "eval_count": one.n_gen, "eval_duration": max(one.gen_ns, 1_000),
+                }  # fmt: skip
+
+
+def _response(one: Part | End) -> dict[str, Any]:
+    if isinstance(one, End):
+        return {"response": ""}
+    return {"response": one.content} | ({"thinking": one.thinking} if one.thinking else {})
+
+
+def _message(one: Part | End) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "" if isinstance(one, End) else one.content}
+    if isinstance(one, Part):
+        message |= {"thinking": one.thinking} if one.thinking else {}
+    elif one.calls:
+        message["tool_calls"] = [
+            {"id": call["id"], "function": {"index": at, "name": call["name"], "arguments": call["arguments"]}}
+            for at, call in enumerate(one.calls)
+        ]
+    return {"message": message}
+
+
+def _joined(whole: dict[str, Any], line: dict[str, Any], field: str) -> dict[str, Any]:
+    """Two lines as one: texts and lists one after the other, of the rest what came last."""
+    made = {**whole, **line}
+    for key in whole.keys() & line.keys():
+        if key in (field, "thinking", "logprobs", "content") and key != "message":
+            made[key] = whole[key] + line[key]
+    if "message" in whole and "message" in line:
+        made["message"] = _joined(whole["message"], line["message"], "content")
+    return made
+
+
+def logprobs(part: Part, top: int) -> list[dict[str, Any]]:
+    """The tokens of a part with their logprobs, and the ``top`` likeliest in their place."""
+
+    def one(token: dict[str, Any]) -> dict[str, Any]:
+        text = token["token"]
+        return {"token": text, "logprob": token["logprob"], "bytes": list(text.encode())}
+
     return [
-        ListedModel(
-            name=entry.name,
-            model=entry.name,
-            modified_at=stamp(entry.modified_at),
-            size=entry.size_bytes,
-            digest=identity(service, entry),
-            details=_details(entry),
-            capabilities=list(entry.capabilities),
-        )
-        for entry in service.catalogue.entries()
+        one(token) | ({"top_logprobs": [one(other) for other in token.get("top_logprobs", [])[:top]]} if top else {})
+        for token in part.logprobs
     ]
 
 
-def shown_entry(service: Service, name: str) -> Entry:
-    """The model to show. Raises Refused, whose text has the tag that was left out."""
-    try:
-        return find(service, name)
-    except Refused as error:
-        if error.status != 404:
-            raise
-        tagged = name.strip() if ":" in name.rpartition("/")[2] else f"{name.strip()}:latest"
-        raise refusals.unknown(tagged) from None
+async def streamed(lines: AsyncGenerator[Any, None], text: Any, failed: Any, media_type: str) -> Response:
+    """The lines as they come. What is refused before the first one is raised: it has a status of its own."""
+    first = await anext(lines, None)
+
+    async def texts() -> AsyncGenerator[str, None]:
+        async with aclosing(lines):
+            try:
+                if first is not None:
+                    yield text(first)
+                async for line in lines:
+                    yield text(line)
+            except Refused as error:
+                yield failed(error.message)
+
+    response = StreamingResponse(texts(), media_type=media_type)
+    response.headers["content-type"] = media_type  # without a charset: JSON is UTF-8
+    return response
 
 
-def _place(tensor: Tensor) -> tuple[int, str]:
-    """Where Ollama puts a tensor when it takes a file in: those of no block first, each block by name."""
-    parts = tensor.name.split(".")
-    return (int(parts[1]) if parts[0] == "blk" and len(parts) > 1 and parts[1].isdecimal() else -1, tensor.name)
+def dumps(value: Any) -> str:
+    """One line of JSON. U+0085, U+2028, U+2029 are escaped: clients split lines at them."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "\x85\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text.encode("utf-8", "replace").decode()
 
 
-def _details(entry: Entry) -> dict[str, Any]:
-    details = entry.details
-    made = {
-        "parent_model": details.parent_model,
-        "format": details.format,
-        "family": details.family,
-        "families": list(details.families),
-        "parameter_size": details.parameter_size,
-        "quantization_level": details.quantization_level,
-    }
-    lengths = {"context_length": details.context_length, "embedding_length": details.embedding_length}
-    return made | {key: value for key, value in lengths.items() if value}
+def stamp(moment: datetime | None = None) -> str:
+    """A moment (default: now) as RFC 3339 in UTC."""
+    text = (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{text}Z"
 
 
-def _json(value: dict[str, Any]) -> Response:
-    return Response(dumps(value), media_type=JSON)
+def as_json(value: Any) -> Response:
+    """One answer as one JSON object."""
+    return Response(dumps(value), media_type="application/json")

@@ -4,231 +4,201 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from programs.serve import answering, refusals, vectors
-from programs.serve.asking import Service
-from programs.serve.bodies import AnswerBody, dumps, now, received
-from programs.serve.ollama_answers import ChatAnswer, GenerateAnswer
-from programs.serve.ollama_api import EmbedRequest
-from programs.serve.ollama_routes import shown_entry
-from programs.serve.openai_api import (
+from programs.serve import vectors
+from programs.serve.bodies import (
     ChatCompletionRequest,
+    ChatRequest,
     CompletionRequest,
-    EmbeddingsRequest,
+    EmbedRequest,
+    not_done,
+    received,
 )
+from programs.serve.generation import Ask, End, Part, answered
+from programs.serve.ollama_routes import OllamaRoutes, as_json, dumps, logprobs, sampling, streamed
 from programs.serve.runner import Refused
-from programs.serve.streams import SSE, Style, gathered_chat, gathered_generate, streamed
-from programs.serve.translating import as_chat, as_generate
 
-JSON = "application/json"
-_DONE = "data: [DONE]\n\n"
+SSE, _DONE = "text/event-stream", "data: [DONE]\n\n"
+_KINDS = {400: "invalid_request_error", 404: "not_found_error"}
 
 
 class OpenAIRoutes:
     """The handlers under /v1."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, ollama: OllamaRoutes) -> None:
+        self._ollama = ollama
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions"""
-        with _misread():
-            asked = await received(request, ChatCompletionRequest, "EOF", "openai")
-            translated = as_chat(asked)
-        made = await answering.chat(self._service, translated)
-        name = f"chatcmpl-{secrets.randbelow(999)}"
-        if isinstance(made, AnswerBody):
-            return _json(_chat_completion(name, made))
-        if asked.stream:
-            chunks = _ChatChunks(name, asked.stream_options.include_usage)
-            return await streamed(made, Style(SSE, chunks.text, _failure))
-        async with aclosing(made):
-            return _json(_chat_completion(name, await gathered_chat(made, asked.model, now())))
+        asked = await received(request, ChatCompletionRequest)
+        entry = await self._ollama.entry(asked.model)
+        translated: ChatRequest = asked.as_chat()
+        return await self._answer(asked, self._ollama.chat_ask(entry, translated), _Chat(asked))
 
     async def completions(self, request: Request) -> Response:
         """POST /v1/completions"""
-        with _misread():
-            asked = await received(request, CompletionRequest, "EOF", "openai")
-            translated = as_generate(asked)
-        made = await answering.generate(self._service, translated)
-        name = f"cmpl-{secrets.randbelow(999)}"
-        if isinstance(made, AnswerBody):
-            return _json(_completion(name, made))
+        asked = await received(request, CompletionRequest)
+        entry = await self._ollama.entry(asked.model)
+        if asked.suffix:
+            raise not_done("fill-in-the-middle (suffix)")
+        if not asked.prompt:
+            raise Refused(400, "prompt: give at least one character")
+        if "completion" not in entry.capabilities:
+            raise Refused(400, f'"{asked.model}" does not support generate')
+        messages = ({"role": "user", "content": asked.prompt},)
+        ask = Ask(entry, sampling(entry, asked.options()), messages=messages, as_text=True)
+        return await self._answer(asked, ask, _Text(asked))
+
+    async def _answer(self, asked: CompletionRequest, ask: Ask, form: _Chat) -> Response:
+        answer = answered(self._ollama.pool, ask)
         if asked.stream:
-            usage = asked.stream_options.include_usage
-            return await streamed(made, Style(SSE, lambda piece: _completion_chunk(name, piece, usage), _failure))
-        async with aclosing(made):
-            return _json(_completion(name, await gathered_generate(made, asked.model, now())))
+            return await streamed(answer, form.events, lambda error: _event(error_body(500, error)), SSE)
+        parts: list[Part] = []
+        async with aclosing(answer):
+            async for one in answer:
+                if isinstance(one, End):
+                    return as_json(form.whole(parts, one))
+                parts.append(one)
+        raise Refused(500, "the model gave no answer")
 
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings"""
-        with _misread():
-            asked = await received(request, EmbeddingsRequest, "EOF", "openai")
-            form, given = _vectors_asked(asked)
-        made = await vectors.embedded(
-            self._service, EmbedRequest(model=asked.model, input=given, dimensions=asked.dimensions)
-        )
-        data = [
-            {"object": "embedding", "embedding": _base64(vector) if form == "base64" else vector, "index": index}
-            for index, vector in enumerate(made.embeddings)
-        ]
-        count = made.metrics.prompt_eval_count
-        usage = {"prompt_tokens": count, "total_tokens": count}
-        return await asyncio.to_thread(_json, {"object": "list", "data": data, "model": asked.model, "usage": usage})
+        asked = await received(request, EmbedRequest)
+        entry = await self._ollama.entry(asked.model, pulling=True)
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        if not texts:
+            raise Refused(400, "input: give at least one text")
+        made = await vectors.vectors(self._ollama.pool, entry, asked, texts, sampling(entry, asked.options))
+        form = _base64 if asked.encoding_format == "base64" else list
+        data = [{"object": "embedding", "embedding": form(one), "index": at} for at, one in enumerate(made.vectors)]
+        usage = {"prompt_tokens": made.n_prompt, "total_tokens": made.n_prompt}
+        return as_json({"object": "list", "data": data, "model": asked.model, "usage": usage})
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models"""
-        entries = await asyncio.to_thread(self._service.catalogue.entries)
+        entries = await asyncio.to_thread(self._ollama.catalogue.entries)
         data = [_model(entry.name, int(entry.modified_at.timestamp())) for entry in entries]
-        return _json({"object": "list", "data": data or None})
+        return as_json({"object": "list", "data": data})
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{model}"""
         name = str(request.path_params["model"])
-        entry = await asyncio.to_thread(shown_entry, self._service, name)
-        return _json(_model(name, int(entry.modified_at.timestamp())))
+        entry = await self._ollama.entry(name)
+        return as_json(_model(name, int(entry.modified_at.timestamp())))
 
 
-@contextmanager
-def _misread() -> Iterator[None]:
-    """What is refused in this block is answered as Ollama's OpenAI layer answers by itself."""
-    try:
-        yield
-    except Refused as error:
-        raise refusals.Misread(error.status, error.message) from None
+class _Chat:
+    """One chat completion: as events, or whole."""
+
+    name, kind = "chatcmpl", "chat.completion"
+
+    def __init__(self, asked: CompletionRequest) -> None:
+        self._asked, self._first = asked, True
+        self._id, self._created = f"{self.name}-{secrets.randbelow(1000)}", int(time.time())
+
+    def head(self, kind: str) -> dict[str, Any]:
+        """What every object begins with."""
+        made = {"id": self._id, "object": kind, "created": self._created, "model": self._asked.model}
+        return made | {"system_fingerprint": "fp_ollama"}
+
+    def events(self, one: Part | End) -> str:
+        """The events that a part, or the end, makes."""
+        chunks = [self.head(f"{self.kind}.chunk") | {"choices": [choice]} for choice in self._choices(one)]
+        if isinstance(one, End) and self._asked.stream_options.include_usage:
+            chunks.append(self.head(f"{self.kind}.chunk") | {"choices": [], "usage": _usage(one)})
+        return "".join(map(_event, chunks)) + (_DONE if isinstance(one, End) else "")
+
+    def _choices(self, one: Part | End) -> list[dict[str, Any]]:
+        role, self._first = ({"role": "assistant"} if self._first else {}), False
+        if isinstance(one, Part):
+            thought = {"reasoning": one.thinking} if one.thinking else {}
+            choice = {"index": 0, "delta": {**role, "content": one.content, **thought}, "finish_reason": None}
+            return [choice | ({"logprobs": {"content": self._scored([one])}} if one.logprobs else {})]
+        calls = {"tool_calls": _calls(one)} if one.calls else {}
+        said = [{"index": 0, "delta": {**role, "content": "", **calls}, "finish_reason": None}] if calls or role else []
+        return [*said, {"index": 0, "delta": {}, "finish_reason": _reason(one)}]
+
+    def _scored(self, parts: list[Part]) -> list[dict[str, Any]]:
+        return [token for part in parts for token in logprobs(part, getattr(self._asked, "top_logprobs", 0))]
+
+    def whole(self, parts: list[Part], end: End) -> dict[str, Any]:
+        """The answer in one."""
+        thinking = "".join(part.thinking for part in parts)
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(part.content for part in parts)}
+        message |= ({"reasoning": thinking} if thinking else {}) | ({"tool_calls": _calls(end)} if end.calls else {})
+        scored = self._scored(parts)
+        choice = {"index": 0, "message": message, "finish_reason": _reason(end)}
+        choice |= {"logprobs": {"content": scored}} if scored else {}
+        return self.head(self.kind) | {"choices": [choice], "usage": _usage(end)}
 
 
-def _vectors_asked(asked: EmbeddingsRequest) -> tuple[str, Any]:
-    """How the vectors are written, and of what. Raises Refused (400)."""
-    form = asked.encoding_format.lower()
-    if form not in ("", "float", "base64"):
-        said = f"Invalid value for 'encoding_format' = {asked.encoding_format[:100]}."
-        raise Refused(400, f"{said} Supported values: ['float', 'base64'].")
-    if asked.input is None or asked.input == []:
-        raise Refused(400, "invalid input")
-    return form, [""] if asked.input == "" else asked.input
+class _Text(_Chat):
+    """One text completion: as events, or whole."""
+
+    name, kind = "cmpl", "text_completion"
+
+    def events(self, one: Part | End) -> str:
+        """The events that a part, or the end, makes."""
+        end = isinstance(one, End)
+        choice = {
+            "text": "" if isinstance(one, End) else one.content,
+            "index": 0,
+            "finish_reason": _reason(one) if isinstance(one, End) else None,
+        }
+        wanted = self._asked.stream_options.include_usage
+        none = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}} if wanted else {}
+        text = _event(self.head(self.kind) | {"choices": [choice]} | none)
+        if isinstance(one, End) and wanted:
+            text += _event(self.head(self.kind) | {"choices": [], "usage": _usage(one)})
+        return text + (_DONE if end else "")
+
+    def whole(self, parts: list[Part], end: End) -> dict[str, Any]:
+        """The answer in one."""
+        choice = {"text": "".join(part.content for part in parts), "index": 0, "finish_reason": _reason(end)}
+        return self.head(self.kind) | {"choices": [choice], "usage": _usage(end)}
 
 
-class _ChatChunks:
-    """The events of one streamed chat completion."""
-
-    def __init__(self, name: str, usage: bool) -> None:
-        self._head: dict[str, Any] = {"id": name, "object": "chat.completion.chunk", "created": int(time.time())}
-        self._usage, self._first, self._called = usage, True, False
-
-    def text(self, piece: ChatAnswer) -> str:
-        """The events that one piece makes."""
-        head = self._head | {"model": piece.model, "system_fingerprint": "fp_ollama"}
-        said = piece.message
-        empty = piece.done and not (said.content or said.thinking or said.tool_calls or piece.logprobs)
-        made = [] if empty and not self._first else [head | {"choices": [item]} for item in self._choices(piece)]
-        if piece.done:
-            reason = piece.done_reason or "stop"
-            reason = "tool_calls" if reason == "stop" and self._called else reason
-            made.append(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-            if self._usage:
-                made.append(head | {"choices": [], "usage": _usage(piece)})
-        return "".join(_event(chunk) for chunk in made) + (_DONE if piece.done else "")
-
-    def _choices(self, piece: ChatAnswer) -> list[dict[str, Any]]:
-        """One choice; thinking and what follows it in the same piece are two."""
-        said = piece.message
-        role = {"role": "assistant"} if self._first else {}
-        calls = {"tool_calls": _tool_calls(piece)} if said.tool_calls else {}
-        thought = {"reasoning": said.thinking} if said.thinking else {}
-        self._first, self._called = False, self._called or bool(calls)
-        logprobs = {"logprobs": {"content": piece.logprobs}} if piece.logprobs else {}
-        deltas: list[dict[str, Any]] = [role | {"content": said.content} | thought | calls]
-        if thought and (said.content or calls):
-            deltas = [{**role, **thought}, {"content": said.content, **calls}]
-        return [
-            {"index": 0, "delta": delta, "finish_reason": None} | (logprobs if index == 0 else {})
-            for index, delta in enumerate(deltas)
-        ]
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """An error as OpenAI's clients read it."""
+    return {"error": {"message": message, "type": _KINDS.get(status, "api_error"), "param": None, "code": None}}
 
 
 def _event(chunk: dict[str, Any]) -> str:
     return f"data: {dumps(chunk)}\n\n"
 
 
-def _failure(error: Refused) -> str:
-    return _event(refusals.openai_body(error.status, error.message))
+def _reason(end: End) -> str:
+    return "tool_calls" if end.calls and end.reason == "stop" else end.reason
 
 
-def _tool_calls(answer: ChatAnswer) -> list[dict[str, Any]]:
+def _calls(end: End) -> list[dict[str, Any]]:
     return [
-        {
-            "id": call.id,
-            "index": call.function.index,
-            "type": "function",
-            "function": {
-                "name": call.function.name,
-                "arguments": json.dumps(call.function.arguments, ensure_ascii=False, separators=(",", ":")),
-            },
-        }
-        for call in answer.message.tool_calls
-    ]
+        {"id": call["id"], "index": at, "type": "function",
+         "function": {"name": call["name"], "arguments": dumps(call["arguments"])}}
+        for at, call in enumerate(end.calls)
+    ]  # fmt: skip
 
 
-def _chat_completion(name: str, answer: ChatAnswer) -> dict[str, Any]:
-    said = answer.message
-    message: dict[str, Any] = {"role": said.role, "content": said.content}
-    if said.thinking:
-        message["reasoning"] = said.thinking
-    if said.tool_calls:
-        message["tool_calls"] = _tool_calls(answer)
-    reason = "tool_calls" if answer.done_reason == "stop" and said.tool_calls else answer.done_reason or None
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reason}
-    if answer.logprobs:
-        choice["logprobs"] = {"content": answer.logprobs}
-    made = _head(name, "chat.completion", answer.model) | {"choices": [choice], "usage": _usage(answer)}
-    return made | ({"_debug_info": answer.debug_info} if answer.debug_info else {})
-
-
-def _completion(name: str, answer: GenerateAnswer) -> dict[str, Any]:
-    choice = {"text": answer.response, "index": 0, "finish_reason": answer.done_reason or None}
-    return _head(name, "text_completion", answer.model) | {"choices": [choice], "usage": _usage(answer)}
-
-
-def _completion_chunk(name: str, piece: GenerateAnswer, usage: bool) -> str:
-    choice = {"text": piece.response, "index": 0, "finish_reason": piece.done_reason or None}
-    head = {"id": name, "object": "text_completion", "created": int(time.time())}
-    more: dict[str, Any] = {"model": piece.model, "system_fingerprint": "fp_ollama"}
-    none = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}} if usage else {}
-    text = _event(head | {"choices": [choice]} | more | none)
-    if piece.done and usage:
-        text += _event(head | {"choices": []} | more | {"usage": _usage(piece)})
-    return text + (_DONE if piece.done else "")
-
-
-def _head(name: str, kind: str, model: str) -> dict[str, Any]:
-    made = {"id": name, "object": kind, "created": int(time.time()), "model": model}
-    return made | {"system_fingerprint": "fp_ollama"}
-
-
-def _usage(answer: ChatAnswer | GenerateAnswer) -> dict[str, int]:
-    read, made = answer.metrics.prompt_eval_count, answer.metrics.eval_count
-    return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+def _usage(end: End) -> dict[str, int]:
+    return {"prompt_tokens": end.n_prompt, "completion_tokens": end.n_gen, "total_tokens": end.n_prompt + end.n_gen}
 
 
 def _model(name: str, created: int) -> dict[str, Any]:
-    owner = name.split("/")[-2] if "/" in name else "library"
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": name.split("/")[-2] if "/" in name else "library",
+    }
 
 
-def _base64(vector: tuple[float, ...]) -> str:
+def _base64(vector: list[float]) -> str:
     return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(dumps(value) + "\n", media_type=JSON)

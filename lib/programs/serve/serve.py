@@ -16,12 +16,10 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from programs.serve import request_options
 from programs.serve.app import create_app
-from programs.serve.asking import Service
+from programs.serve.bodies import WHERE, seconds
 from programs.serve.catalogue import Catalogue
 from programs.serve.guard import Door, allowed_origins, is_local
-from programs.serve.refusals import WHERE
 from programs.serve.runner import KEEP_ALIVE_S, Pool
 from workbook.errors import BadOption
 
@@ -53,7 +51,7 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> None:
         key = _checked(secrets.token_urlsafe(24) if fresh else key)
         catalogue = Catalogue(named)
         door = Door(bound, key, origins=allowed_origins())
-        app = create_app(Service(catalogue, Pool(catalogue, _keep_alive_s())), door)
+        app = create_app(catalogue, Pool(_keep_alive_s()), door)
         server = uvicorn.Server(_config(app))
         port = int(listener.getsockname()[1])
         for line in start_lines(settings, port, key if fresh else "", bool(key), len(catalogue.entries())):
@@ -114,7 +112,7 @@ def _keep_alive_s() -> float:
     """How long a model stays where a request does not say: OLLAMA_KEEP_ALIVE, as Ollama reads it."""
     given = os.environ.get("OLLAMA_KEEP_ALIVE", "")
     with contextlib.suppress(ValueError):
-        asked = request_options.keep_alive(int(given) if given.lstrip("-").isdigit() else given or None)
+        asked = seconds(int(given) if given.lstrip("-").isdigit() else given or None)
         return KEEP_ALIVE_S if asked is None else asked
     return KEEP_ALIVE_S
 

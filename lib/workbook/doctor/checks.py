@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from workbook import hardware, models
 from workbook.doctor import Check, Status
@@ -146,17 +147,23 @@ def _python() -> Check:
 def _packages() -> Check:
     """Whether what pyproject.toml asks for is there. Extras are not looked at."""
     try:
-        wanted = [r for r in metadata.requires("local-llm-workbook") or [] if "extra ==" not in r]
+        said = [Requirement(line) for line in metadata.requires("local-llm-workbook") or []]
+        wanted = [one.name for one in said if one.marker is None or one.marker.evaluate({"extra": ""})]
     except metadata.PackageNotFoundError:
         return Check("Packages", "the workbook is not installed", "fail", "Run: make lab")
     missing = []
-    for name in (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted):
+    for name in wanted:
         try:
             metadata.version(name)
         except metadata.PackageNotFoundError:
             missing.append(name)
     value = f"not installed: {', '.join(missing)}" if missing else f"all {len(wanted)} installed"
-    return _judged("Packages", value, (missing, "fail", "Run: make lab"))
+    no_wheel = set(missing) <= {"xllamacpp", "llguidance"}  # on musl, which no marker can name
+    return _judged(
+        "Packages", value,
+        (missing and no_wheel, "warn", "The model in this process: there is no wheel for this system, or run: make lab"),
+        (missing, "fail", "Run: make lab"),
+    )  # fmt: skip
 
 
 def _battery(found: Machine) -> Check:
@@ -191,12 +198,14 @@ def _packaged() -> Check:
 
 
 def _llama_cpp(model: Check) -> Check:
+    from workbook.engines import native
+
     try:
         version = metadata.version("llama-cpp-python")
     except metadata.PackageNotFoundError:
         return Check(
-            "llama.cpp", "not installed: a light set-up", "warn",
-            "Pages that open the model itself stop at their first cell; all others run on Ollama. To add it: make lab",
+            "llama.cpp", "llama-cpp-python is not installed", "warn",
+            f"Only pages that open the model itself need it, and {native.why_missing()}.",
         )  # fmt: skip
     if model.status != "OK":
         return Check("llama.cpp", f"llama-cpp-python {version}, not tried", "warn", "Fix the packaged model first.")

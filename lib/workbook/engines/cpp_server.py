@@ -57,7 +57,7 @@ def load(
     n_ctx : tokens of one conversation; llama.cpp rounds up to a multiple of 256.
     n_parallel : conversations at once, of n_ctx tokens each.
     embedding : make vectors instead of text. ctx_shift : drop the oldest tokens when the context is full.
-    chat_template : Jinja, in place of the file's own.
+    chat_template : Jinja, in place of the file's own; then an answer never goes on from the assistant's own words.
 
     Raises LlamaCppMissing, DamagedModel (the file is no whole GGUF, or llama.cpp cannot load it), OutOfMemory.
     """
@@ -69,6 +69,7 @@ def load(
     params = _params(xllamacpp, path, context)
     params.n_ctx, params.n_parallel = n_ctx * n_parallel, n_parallel
     params.embedding, params.ctx_shift, params.chat_template = embedding, ctx_shift, chat_template
+    params.prefill_assistant = not chat_template
     if embedding:  # a text is read in one batch
         params.n_batch = params.n_ubatch = n_ctx
     params.api_keys, params.endpoint_metrics = [key or os.urandom(16).hex()], True

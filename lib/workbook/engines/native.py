@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import json
 import os
+import sys
+import time
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from workbook.errors import EngineError, LlamaCppMissing
 
@@ -32,18 +38,41 @@ class Build:
 def library() -> Any:
     """The ``llama_cpp`` package, its log redirected to ``log()``.
 
-    Raises LlamaCppMissing in a light set-up.
+    Raises LlamaCppMissing until it is compiled, and in a light set-up.
     """
+    importlib.invalidate_caches()  # it may have come since this kernel started
     try:
         import llama_cpp
     except ImportError:
-        raise LlamaCppMissing(
-            "this needs llama-cpp-python, which a light set-up leaves out. "
-            "To add it (a C++ compiler and about 8 minutes): make lab. All other pages run without it."
-        ) from None
+        raise LlamaCppMissing(f"this page opens the model itself, and {why_missing()}") from None
     llama_cpp.llama_log_set(_keep_callback(llama_cpp), ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     return llama_cpp
+
+
+def why_missing() -> str:
+    """In one line: how far the set-up is with llama-cpp-python, or why there is none, and what to do.
+
+    tools/environment.py notes it beside the packages.
+    """
+    try:
+        state = json.loads((Path(sys.prefix) / "llama-cpp.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "a light set-up has no llama-cpp-python. To add it (a C++ compiler and a few minutes): make lab"
+    if "reason" in state:
+        return f"llama-cpp-python could not be installed: {state['reason']} To try again: make lab"
+    minutes = (time.time() - state["started"]) / 60
+    try:
+        process = psutil.Process(state["pid"])  # or another that has got its number since
+        alive = process.create_time() <= state["started"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        alive = False
+    if not alive:
+        return "the compilation of llama-cpp-python was stopped. To start it again: make lab"
+    return (
+        f"llama-cpp-python is being compiled: step {state['step']} of {state['steps'] or '?'}, started "
+        f"{minutes:.0f} min ago. Run this cell again when it is done"
+    )
 
 
 @cache

@@ -53,8 +53,25 @@ def answers(within_s: float) -> bool:
     return True
 
 
+def _by_newline(response: httpx.Response) -> None:
+    """Lines end at ``\\n`` alone: httpx splits at U+0085 and U+2028 too, which may stand inside of JSON."""
+
+    def lines() -> Iterator[str]:
+        held = b""
+        for raw in response.iter_bytes():
+            *whole, held = (held + raw).split(b"\n")
+            yield from (line.decode() for line in whole)
+        if held:
+            yield held.decode()
+
+    response.iter_lines = lines  # type: ignore[method-assign]
+
+
 class _Client(ollama.Client):
-    """The official client, with one thing more: a prompt that does not fit is refused, not cut in silence."""
+    """The official client, but: lines end where they end, and a prompt that does not fit is refused, not cut in silence."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, event_hooks={"response": [_by_newline]}, **kwargs)
 
     def _request(self, cls: Any, *args: Any, **kwargs: Any) -> Any:
         if args[1:2] in (("/api/chat",), ("/api/generate",)):

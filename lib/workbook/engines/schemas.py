@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,49 +11,79 @@ from typing import Any
 from workbook.errors import BadOption
 
 _NAMES = ("properties", "patternProperties", "$defs", "definitions")  # below them, keys are names of the user's
+_VALUES = ("const", "enum", "default", "examples", "required")  # what is below them is no schema
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
+_WRITTEN = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_CHARS, _MAX_COUNT = 65_536, 10_000
 # llguidance passes over these, as it does over titles; but these say something of the answer.
 _DROPPED = ("minProperties", "maxProperties", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "additionalItems",
             "contentSchema", "minContains", "maxContains")  # fmt: skip
-# llguidance's own keyword. Left free, white space is what a small model fills its answer with.
-_SPACES = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 
 
 def grammar(schema: Mapping[str, Any] | bool) -> str:
-    """The grammar of the JSON texts that ``schema`` allows, on one line, for llama.cpp's field ``grammar``.
+    """The grammar of the JSON texts that ``schema`` allows, for the field ``grammar`` of llama.cpp's server.
 
+    An object has the properties that are named, and no others unless the schema says ``additionalProperties``; one with
+    named properties is written as ``json.dumps`` writes it, without spaces to choose: so a small model finds an end.
     The server itself answers without any grammar where it cannot read one: so llguidance is asked first.
 
     Raises BadOption with the keyword and its place, where the schema cannot be held.
     """
     import llguidance
 
-    text = json.dumps({**schema, **_SPACES} if isinstance(schema, Mapping) else schema, ensure_ascii=False)
-    if len(text) > _MAX_CHARS:
+    if len(text := json.dumps(schema, ensure_ascii=False)) > _MAX_CHARS:
         raise BadOption(f"the schema has {len(text)} characters; at most {_MAX_CHARS} can be held.")
     for place, key, value in _keywords(schema, "schema"):
-        large = key.startswith(("min", "max")) and key.endswith(("Length", "Items")) and not _small(value)
-        if key in _DROPPED or large:
+        if key in _DROPPED or _too_many(key, value):
             raise BadOption(
-                f"{place}.{key}: {_short(value)} cannot be held by a grammar. Leave it out and check the answer."
+                f"{place}.{key}: {json.dumps(value)[:60]} cannot be held by a grammar. Leave it out and check the answer."
             )
+    closed = _closed(schema)
+    if isinstance(closed, dict) and "properties" in closed:
+        closed["x-guidance"] = _WRITTEN
+    text = json.dumps(closed, ensure_ascii=False)
     failed, said = llguidance.LLMatcher.validate_grammar_with_warnings(
         llguidance.LLMatcher.grammar_from_json_schema(text)
     )
-    if failed:
-        why = " ".join(" ".join(said).split())
+    why = " ".join(" ".join(said).split()) if failed else _without_text(llguidance, text)
+    if why:
         raise BadOption(
             f"{_place(schema, why)}{why[:200]}. A grammar cannot hold it: leave it out and check the answer."
         )
     return f"%llguidance {{}}\nstart: %json {text}"
 
 
-def _small(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= _MAX_COUNT
+def _without_text(llguidance: Any, text: str) -> str:
+    """Why no text at all fits a schema that can be read, such as one whose references lead in a circle; or ""."""
+    matcher = llguidance.LLMatcher(
+        llguidance.LLTokenizer("byte"), llguidance.LLMatcher.grammar_from_json_schema(text), log_level=0
+    )
+    if not matcher.is_error():
+        matcher.compute_logit_bias()
+    return "no JSON text fits the schema: does a $ref lead to itself?" if matcher.is_error() else ""
 
 
-def _short(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:60]
+def _closed(schema: Any, merged: bool = False, names: bool = False) -> Any:
+    """The schema with ``additionalProperties`` false where it is not said.
+
+    merged: inside allOf, where it would forbid what the other parts name. names: the keys are names of the user's.
+    """
+    if isinstance(schema, list):
+        return [_closed(item, merged) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if names:
+        return {key: _closed(value) for key, value in schema.items()}
+    parts = merged or "allOf" in schema
+    made = {key: value if key in _VALUES else _closed(value, parts, key in _NAMES) for key, value in schema.items()}
+    return {"additionalProperties": False, **made} if "properties" in made and not parts else made
+
+
+def _too_many(key: str, value: Any) -> bool:
+    """Whether a count is beyond what a grammar unfolds into."""
+    if key == "pattern" and isinstance(value, str):
+        return math.prod(map(int, re.findall(r"\{(?:\d*,)?(\d{1,9})", value))) > _MAX_COUNT
+    return key in _COUNTS and not (isinstance(value, int) and 0 <= value <= _MAX_COUNT)
 
 
 def _place(schema: Any, why: str) -> str:
@@ -77,5 +108,5 @@ def _keywords(schema: Any, place: str, names: bool = False) -> Iterator[tuple[st
         for key, value in schema.items():
             if not names:
                 yield place, key, value
-            if names or key not in ("const", "enum", "default", "examples", "required"):
+            if names or key not in _VALUES:
                 yield from _keywords(value, f"{place}.{key}", not names and key in _NAMES)
