@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import queue
+import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,17 @@ PACKAGED = "smollm2:135m"
 
 _SAMPLERS = ("penalties", "top_k", "top_p", "min_p", "temperature")  # those that Options names, in llama.cpp's order
 _N_BATCH = 512  # tokens of a prompt between two signs of life: a request can be ended there
+_ALL = 1 << 30  # tokens to tell; llama.cpp stops at the end of the vocabulary
 _N_CTX_EMBED = 512  # tokens of a text to embed
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that may come next. ``text`` is "" where the token is none, such as the one that ends an answer."""
+
+    id: int
+    text: str
+    logprob: float
 
 
 class Embedded(Engine):
@@ -43,6 +56,7 @@ class Embedded(Engine):
         self.path = path
         self.context = _context(n_threads or llama.usable_cores())
         self._server: Any = None
+        self._key = secrets.token_hex()
         self._loaded_as: tuple[int, Context] | None = None
         self._request: _Request | None = None
         _OPEN.add(self)
@@ -56,8 +70,8 @@ class Embedded(Engine):
         found = self._file.metadata.get(f"{self._file.architecture}.context_length")
         return found if isinstance(found, int) else None
 
-    def _body(self, request: str | list[Message], o: Options) -> dict[str, Any]:
-        """The request as llama.cpp's server takes it."""
+    def _body(self, request: str | Sequence[int] | list[Message], o: Options) -> dict[str, Any]:
+        """The request as llama.cpp's server takes it: a text or its tokens to continue, or a chat."""
         template = str(self._file.metadata.get("tokenizer.chat_template", ""))
         if o.think and "think" not in template:
             raise BadOption(f"{self.model} does not support thinking: leave think out.")
@@ -66,10 +80,9 @@ class Embedded(Engine):
         body = {name: getattr(o, name) for name in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")}
         body |= {"samplers": _SAMPLERS, "repeat_last_n": REPEAT_LAST_N, "stop": [text for text in o.stop if text]}
         body |= {"n_predict": o.num_predict, "cache_prompt": True}
-        body |= {"stream": True, "timings_per_token": True, "return_progress": True}
         if o.format is not None:
             body["grammar"] = schemas.grammar(o.format)
-        if isinstance(request, str):
+        if not isinstance(request[0], Mapping):
             return body | {"prompt": request}
         if not template:
             raise BadOption(f"{self.path.name} has no chat template: use complete() instead of chat().")
@@ -81,7 +94,7 @@ class Embedded(Engine):
         started, wanted = time.perf_counter_ns(), (-(-num_ctx // 256), self.context)  # rounded up as llama.cpp does
         if self._loaded_as != wanted:
             self.unload()
-            self._server, self._loaded_as = cpp_server.load(self.path, num_ctx, self.context), wanted
+            self._server, self._loaded_as = cpp_server.load(self.path, num_ctx, self.context, key=self._key), wanted
         return time.perf_counter_ns() - started
 
     def _ask(self, body: dict[str, Any]) -> _Request:
@@ -94,7 +107,7 @@ class Embedded(Engine):
 
     def _events(self, request: str | list[Message], options: Options, stream: bool) -> Iterator[Piece | Answer]:
         clock = Collector()
-        body = self._body(request, options)
+        body = self._body(request, options) | {"stream": True, "timings_per_token": True, "return_progress": True}
         load_ns = self._load(options.num_ctx)
         asked = self._ask(body)
         reason, n_prompt, times = None, 0, {"predicted_n": 0}
@@ -136,6 +149,37 @@ class Embedded(Engine):
         if error.get("code") == 400:
             return BadOption(f"llama.cpp refuses the request: {words}.")
         return EngineError(f"llama.cpp failed: {words}.")
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of the tokens that ``complete`` reads for ``text``."""
+        import httpx
+
+        self._load(self.options.num_ctx)
+        asked = {"content": text, "add_special": True, "parse_special": True}
+        head = {"Authorization": f"Bearer {self._key}"}
+        with httpx.Client(trust_env=False) as client:  # a proxy knows nothing of this port
+            answer = client.post(f"{self._server.listening_address}/tokenize", json=asked, headers=head, timeout=60)
+        return [int(token) for token in answer.json()["tokens"]]
+
+    def next_tokens(
+        self, prompt: str | Sequence[int], n: int | None = None, sampled: bool = False, **options: Any
+    ) -> list[NextToken]:
+        """The ``n`` likeliest tokens after the prompt (None: all), a text or its tokens; the likeliest first.
+
+        By the model alone; ``sampled``: what the options' sampler chain leaves of them.
+        """
+        o = self.options.but({**options, "num_predict": 1})
+        body = self._body(prompt, o) | {"n_probs": n or _ALL, "post_sampling_probs": sampled}
+        self._load(o.num_ctx)
+        answer = self._ask(body).chunk(o.timeout_s)
+        if "error" in answer:
+            raise self._refusal(answer["error"])
+        found = answer["choices"][0]["logprobs"]["content"][0]
+        if sampled:
+            likely = [(token, math.log(token["prob"])) for token in found["top_probs"] if token["prob"]]
+        else:
+            likely = [(token, token["logprob"]) for token in found["top_logprobs"]]
+        return [NextToken(t["id"], bytes(t["bytes"]).decode("utf-8", "replace"), logprob) for t, logprob in likely]
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
         """Vectors of length 1 by the packaged MiniLM (384 numbers a text), or by the GGUF that ``model`` names."""
