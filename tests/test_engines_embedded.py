@@ -16,7 +16,7 @@ import pytest
 from llama_cpp import Llama
 
 from workbook import models
-from workbook.engines import Context, Options, cpp_server, llama
+from workbook.engines import Context, cpp_server, llama
 from workbook.engines.embedded import Embedded
 from workbook.errors import (
     BadOption,
@@ -304,13 +304,3 @@ def test_logits_do_not_depend_on_the_batch(engine):
         a.decode(tokens[30:])
         assert np.abs(a.logits() - before).max() < 0.5
         assert a.n_past == 60
-
-
-def test_options_reach_the_distribution():
-    with llama.Model(n_ctx=64, n_threads=1) as model:
-        model.decode(model.tokenize(PROMPT))
-        ids, p = model.distribution(Options(top_k=5, top_p=1.0, min_p=0.0, temperature=1.0))
-        assert (len(ids), int(ids[0])) == (5, int(model.logits().argmax()))
-        assert float(p.sum()) == pytest.approx(1, abs=1e-5)
-        ids, p = model.distribution(Options(temperature=0))
-        assert ids.tolist() == [int(model.logits().argmax())]

@@ -166,15 +166,23 @@ class Embedded(Engine):
     ) -> list[NextToken]:
         """The ``n`` likeliest tokens after the prompt (None: all), a text or its tokens; the likeliest first.
 
-        By the model alone; ``sampled``: what the options' sampler chain leaves of them.
+        By the model alone; ``sampled``: what the options' sampler chain leaves of them. All are computed anew, so the
+        same prompt gets the same numbers; for ``n`` of them, what was computed before is used, as in ``complete``.
         """
         o = self.options.but({**options, "num_predict": 1})
-        body = self._body(prompt, o) | {"n_probs": n or _ALL, "post_sampling_probs": sampled}
+        body = self._body(prompt, o) | {"n_probs": n or _ALL, "cache_prompt": n is not None}
+        body |= {"post_sampling_probs": True} if sampled else {"temperature": 0, "logit_bias": [["a", 1e4]]}
         self._load(o.num_ctx)
-        answer = self._ask(body).chunk(o.timeout_s)
-        if "error" in answer:
-            raise self._refusal(answer["error"])
-        found = answer["choices"][0]["logprobs"]["content"][0]
+        # It draws one as well, and tells nothing where that is a part of a character: "a" is none.
+        for seed in range(o.seed, o.seed + 10):
+            answer = self._ask(body | {"seed": seed}).chunk(o.timeout_s)
+            if "error" in answer:
+                raise self._refusal(answer["error"])
+            if told := answer["choices"][0]["logprobs"]:
+                break
+        else:
+            raise EngineError("llama.cpp tells no probabilities where it draws parts of characters. Give another seed.")
+        found = told["content"][0]
         if sampled:
             likely = [(token, math.log(token["prob"])) for token in found["top_probs"] if token["prob"]]
         else:
