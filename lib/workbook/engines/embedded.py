@@ -114,12 +114,12 @@ class Embedded(Engine):
         try:
             while reason is None:
                 chunk = asked.chunk(options.timeout_s)
+                n_prompt = chunk.get("prompt_progress", {}).get("total", n_prompt)
+                if n_prompt >= options.num_ctx:  # llama.cpp has rounded it up
+                    chunk = {"error": {"n_prompt_tokens": n_prompt, "n_ctx": options.num_ctx}}
                 if "error" in chunk:
                     raise self._refusal(chunk["error"])
                 times = chunk.get("timings", times)
-                n_prompt = chunk.get("prompt_progress", {}).get("total", n_prompt)
-                if n_prompt >= options.num_ctx:  # llama.cpp has rounded it up
-                    raise self._overflow(n_prompt, options.num_ctx)
                 choice = chunk["choices"][0]
                 said = choice.get("delta", choice)
                 piece = Piece(said.get("content") or said.get("text") or "", said.get("reasoning_content") or "")
@@ -135,20 +135,15 @@ class Embedded(Engine):
             gen_ns=round(times["predicted_ms"] * 1e6),
         )  # fmt: skip
 
-    def _overflow(self, n_prompt: int, n_ctx: int) -> ContextOverflow:
-        return ContextOverflow(
-            f"the prompt has {n_prompt} tokens and num_ctx is {n_ctx}, the answer included. "
-            f"Shorten the prompt or raise num_ctx (this model was trained with {self._n_ctx_train})."
-        )
-
     def _refusal(self, error: dict[str, Any]) -> Exception:
         """What the server refused, as one of our errors."""
-        if error.get("type") == "exceed_context_size_error":
-            return self._overflow(error["n_prompt_tokens"], error["n_ctx"])
+        if "n_prompt_tokens" in error:
+            return ContextOverflow(
+                f"the prompt has {error['n_prompt_tokens']} tokens and num_ctx is {error['n_ctx']}, the answer included. "
+                f"Shorten the prompt or raise num_ctx (this model was trained with {self._n_ctx_train})."
+            )
         words = " ".join(str(error["message"]).split())[:300].rstrip(".")
-        if error.get("code") == 400:
-            return BadOption(f"llama.cpp refuses the request: {words}.")
-        return EngineError(f"llama.cpp failed: {words}.")
+        return (BadOption if error.get("code") == 400 else EngineError)(f"llama.cpp refuses the request: {words}.")
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of the tokens that ``complete`` reads for ``text``."""
@@ -226,22 +221,21 @@ class Embedded(Engine):
         self._server = self._loaded_as = self._request = None
 
 
-class _Request:
+class _Request(threading.Thread):
     """A request in a thread of its own: so Ctrl-C and a time limit are heard while llama.cpp computes."""
 
     def __init__(self, handle: Callable[..., None], body: dict[str, Any]) -> None:
-        self.over = False
+        super().__init__(daemon=True)
+        self._handle, self._body, self.over = handle, body, False
         self._chunks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, args=(handle, body), daemon=True)
-        _RUNNING.add(self)
-        self._thread.start()
+        self.start()
 
-    def _run(self, handle: Callable[..., None], body: dict[str, Any]) -> None:
+    def run(self) -> None:
+        """Ask the server, and wait for its last word."""
         try:
-            handle(body, self._take)
+            self._handle(self._body, self._take)
         except Exception as error:  # noqa: BLE001  the server's own checks raise what they like
             self._take({"error": {"code": 400, "message": error}})
-        _RUNNING.discard(self)
 
     def _take(self, chunk: dict[str, Any]) -> bool:
         self._chunks.put(chunk)
@@ -260,7 +254,7 @@ class _Request:
     def end(self) -> None:
         """Stop it, and wait until it has stopped."""
         self.over = True
-        self._thread.join()
+        self.join()
 
 
 def _context(n_threads: int) -> Context:
@@ -275,14 +269,14 @@ def _embedder(path: Path) -> Any:
 
 
 _OPEN: weakref.WeakSet[Embedded] = weakref.WeakSet()
-_RUNNING: set[_Request] = set()
 
 
 @atexit.register
 def _close_all() -> None:
     """A process can hang or abort that ends before the servers in it."""
-    for request in list(_RUNNING):
-        request.end()
+    for thread in threading.enumerate():
+        if isinstance(thread, _Request):
+            thread.end()
     for engine in list(_OPEN):
         engine.unload()
     _embedder.cache_clear()
