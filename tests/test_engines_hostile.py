@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from workbook import paths
-from workbook.engines import connect, native
+from workbook.engines import connect, llama, native
 from workbook.errors import (
     EngineError,
     EngineTimeout,
@@ -253,40 +253,51 @@ def test_a_servers_process_of_another_user_is_found_by_its_name(monkeypatch):
 
 
 @pytest.fixture
-def light(monkeypatch):
-    """As if llama-cpp-python had never been installed."""
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    for cached in (native.library, native.build):
-        cached.cache_clear()
-    yield
-    for cached in (native.library, native.build):
-        cached.cache_clear()
+def without(monkeypatch):
+    """As if a package had never been installed."""
+    cached = (native.library, native.build)
 
+    def missing(name):
+        monkeypatch.setitem(sys.modules, name, None)
+        for function in cached:
+            function.cache_clear()
 
-def test_a_light_set_up_says_what_is_missing(light, monkeypatch):
     monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    from workbook.engines import llama
+    yield missing
+    for function in cached:
+        function.cache_clear()
 
-    for missing in (connect, lambda: connect("embedded"), llama.Model):
-        with pytest.raises(LlamaCppMissing, match="make lab") as caught:
+
+def test_a_light_set_up_answers_and_says_what_is_missing(without):
+    without("llama_cpp")
+    with connect(quiet=True) as engine:
+        assert engine.chat("hi", num_predict=2).text
+    with pytest.raises(LlamaCppMissing, match="make lab") as caught:
+        llama.Model()
+    assert "\n" not in str(caught.value)
+
+
+def test_where_there_is_no_wheel_an_ollama_answers(without, monkeypatch):
+    without("xllamacpp")
+    for missing in (connect, lambda: connect("embedded")):
+        with pytest.raises(LlamaCppMissing, match=r"ollama\.com/download") as caught:
             missing()
         assert "\n" not in str(caught.value)
-
-
-def test_a_light_set_up_works_with_an_ollama(light, monkeypatch):
-    monkeypatch.delenv("WORKBOOK_ENGINE", raising=False)
     with ollama(monkeypatch, ndjson({**LINE, "done": True})) as url:
         monkeypatch.setenv("OLLAMA_HOST", url)
         assert connect(quiet=True).chat("hi").text == "a"
 
 
+@pytest.mark.parametrize("module", ["native", "cpp_server"])
 @pytest.mark.parametrize(("given", "kept"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5")])
-def test_idle_threads_do_not_spin_beside_another_llama_cpp(given, kept):
+def test_idle_threads_do_not_spin_beside_another_llama_cpp(module, given, kept):
     env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"} | given
-    code = "import os; from workbook.engines import native; print(os.environ['GOMP_SPINCOUNT'])"
+    code = f"import os, sys; from workbook.engines import {module}; print(os.environ['GOMP_SPINCOUNT'], *sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
-    assert said.stdout.split() == [kept] == [paths.environment(env)["GOMP_SPINCOUNT"]]
+    found, *loaded = said.stdout.split()
+    assert not {"llama_cpp", "xllamacpp"} & set(loaded), "it is set before libgomp is loaded"
+    assert found == kept == paths.environment(env)["GOMP_SPINCOUNT"]
 
 
 def test_in_a_notebook_an_error_is_its_line_alone():

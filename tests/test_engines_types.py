@@ -1,12 +1,9 @@
-"""The types of the seam: options, answers, streams, and the text that leaves them."""
-
-import random
+"""The types of the seam: options, answers, streams."""
 
 import pytest
 from pydantic import BaseModel
 
 from workbook.engines import Answer, Options, Piece, Stream
-from workbook.engines.pieces import Pieces
 from workbook.errors import BadOption, NotJSON, NotToSchema
 
 
@@ -85,39 +82,3 @@ def test_a_stream_gives_its_answer_at_the_end_and_stops_when_closed():
     assert ended == [True, True]
     with pytest.raises(RuntimeError, match="closed"):
         _ = early.answer
-
-
-def told(chunks: list[bytes], **settings: object) -> tuple[str, str, bool]:
-    pieces = Pieces(**settings)  # type: ignore[arg-type]
-    out = [p for chunk in chunks for p in pieces.feed(chunk)] + pieces.end()
-    return "".join(p.text for p in out), "".join(p.thinking for p in out), pieces.stopped
-
-
-@pytest.mark.parametrize(
-    ("text", "settings", "expected"),
-    [
-        ("L'été, 🐦 bleu", {}, ("L'été, 🐦 bleu", "", False)),
-        ("one STOP two", {"stop": ["STOP"]}, ("one ", "", True)),
-        ("one STO two", {"stop": ["STOP"]}, ("one STO two", "", False)),
-        ("one STO", {"stop": ["STOP"]}, ("one STO", "", False)),
-        ("b before a", {"stop": ["a", "before"]}, ("b ", "", True)),
-        ("<think>so STOP</think>\n\nyes STOP", {"stop": ["STOP"]}, ("yes ", "so STOP", True)),
-        ("still</think>yes", {"thinking": True}, ("yes", "still", False)),
-        ("<think>cut", {}, ("", "cut", False)),
-        ("a <think> in the middle</think>", {}, ("a <think> in the middle</think>", "", False)),
-        ("<thinner>", {}, ("<thinner>", "", False)),
-        ("", {}, ("", "", False)),
-    ],
-)
-def test_text_is_the_same_however_it_is_cut(text, settings, expected):
-    raw, draw = text.encode(), random.Random(1)
-    assert told([raw], **settings) == expected
-    assert told([bytes([b]) for b in raw], **settings) == expected
-    for _ in range(20):
-        cuts = sorted(draw.sample(range(len(raw) + 1), min(3, len(raw))))
-        parts = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-        assert told(parts, **settings) == expected
-
-
-def test_a_character_cut_off_at_the_end_is_shown_as_such():
-    assert told(["é".encode()[:1]]) == ("\N{REPLACEMENT CHARACTER}", "", False)

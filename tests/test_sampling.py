@@ -6,9 +6,11 @@ The functions are taken from the page's cells: they stand nowhere else.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ import pytest
 from numpy.typing import NDArray
 
 from workbook import models, paths
-from workbook.engines import Options, llama
+from workbook.engines import Options, connect, llama
+from workbook.engines.embedded import Embedded
+from workbook.engines.options import REPEAT_LAST_N
 
-pytest.importorskip("llama_cpp")
+lib = pytest.importorskip("llama_cpp")
 
 CELLS = {
     cell["id"]: cell
@@ -38,40 +42,68 @@ def source(name: str) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def sampler(m: llama.Model, *replaced: tuple[str, str]) -> dict[str, Any]:
+def sampler(*replaced: tuple[str, str]) -> dict[str, Any]:
     """The page's sampler, with pieces of its code replaced."""
     code = "\n\n".join(source(name) for name in SAMPLER)
     for old, new in replaced:
         assert code.count(old) == 1, f"the page has changed: {old!r} is there {code.count(old)} times"
         code = code.replace(old, new)
-    names: dict[str, Any] = {"np": np, "m": m}
+    names: dict[str, Any] = {"np": np}
     exec(code, names)
     return names
 
 
-@pytest.fixture(scope="module")
-def m() -> Iterator[llama.Model]:
-    with llama.Model(models.packaged(), n_threads=1) as model:
-        yield model
+def chain(o: Options, logits: Logits, seen: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """What llama.cpp's own sampler chain leaves of these logits: ids and their probabilities."""
+    made = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+    penalties = lib.llama_sampler_init_penalties(len(logits), REPEAT_LAST_N, o.repeat_penalty, 0.0, 0.0)
+    for token in seen[-REPEAT_LAST_N:]:
+        lib.llama_sampler_accept(penalties, token)
+    greedy = o.temperature == 0
+    for step in (
+        penalties,
+        lib.llama_sampler_init_top_k(1 if greedy else o.top_k),
+        lib.llama_sampler_init_top_p(o.top_p, 1),
+        lib.llama_sampler_init_min_p(o.min_p, 1),
+        lib.llama_sampler_init_temp(1.0 if greedy else o.temperature),
+        lib.llama_sampler_init_dist(o.seed),
+    ):
+        lib.llama_sampler_chain_add(made, step)
+    table = (lib.llama_token_data * len(logits))()
+    view = np.frombuffer(table, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+    view["id"], view["logit"] = np.arange(len(logits)), logits
+    data = ctypes.cast(table, lib.llama_token_data_p)
+    array = lib.llama_token_data_array(data=data, size=len(logits), selected=-1, sorted=False)
+    lib.llama_sampler_apply(made, ctypes.byref(array))
+    kept = np.array([(array.data[i].id, array.data[i].p) for i in range(array.size)])
+    lib.llama_sampler_free(made)
+    return kept[:, 0].astype(np.int32), kept[:, 1].astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def page(m: llama.Model) -> dict[str, Any]:
-    return sampler(m)
+def page() -> dict[str, Any]:
+    return sampler()
 
 
 @pytest.fixture(scope="module")
-def vectors(m: llama.Model) -> list[tuple[str, Logits, list[int]]]:
+def engine() -> Iterator[Embedded]:
+    with Embedded(n_threads=1) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def vectors() -> list[tuple[str, Logits, list[int]]]:
     """Logits after four texts, and made ones: ties, one giant, all equal, all negative; each with tokens said before."""
     found = []
-    for text in ("Quand je dis l'oiseau, vous dites", "The capital of France is", "the the the the the",
-                 "Snow is white. " * 20):  # fmt: skip
-        tokens = m.tokenize(text)
-        m.reset()
-        m.decode(tokens)
-        found.append((text[:20], m.logits(), tokens))
-    rng = np.random.default_rng(11)
-    noise = rng.normal(0, 3, m.n_vocab).astype(np.float32)
+    with llama.Model(models.packaged(), n_threads=1) as m:
+        for text in ("Quand je dis l'oiseau, vous dites", "The capital of France is", "the the the the the",
+                     "Snow is white. " * 20):  # fmt: skip
+            tokens = m.tokenize(text)
+            m.reset()
+            m.decode(tokens)
+            found.append((text[:20], m.logits(), tokens))
+        rng = np.random.default_rng(11)
+        noise = rng.normal(0, 3, m.n_vocab).astype(np.float32)
     giant = noise.copy()
     giant[777] = 500
     made = {"noise": noise, "ties": np.round(noise), "giant": giant, "negative": noise - 100, "equal": 0 * noise}
@@ -101,18 +133,19 @@ def cases(vectors: list[tuple[str, Logits, list[int]]]) -> list[Case]:
     return [(v, z, seen, Options(**{**off, **c})) for v, z, seen in vectors for c in corners + drawn]
 
 
-def agrees(page: dict[str, Any], case: Case) -> bool:
-    """Same tokens and probabilities within 1e-5, by the page's own comparison.
+def agrees(page: dict[str, Any], case: Case, strict: bool = False) -> bool:
+    """Same tokens and probabilities within 1e-5.
 
     One freedom is llama.cpp's: it sorts by an unstable sort, so which of several tokens with the *same* logit it keeps
     at the cut is left open. Then the logits kept must be the same, and the probabilities in order of size.
     """
     _, z, seen, o = case
-    same, gap = page["compare"](z, seen, o)
-    if same:
-        return bool(gap < 1e-5)
     ids, ours = page["distribution"](z, seen, o)
-    engine_ids, theirs = page["m"].distribution(o, z, seen)
+    engine_ids, theirs = chain(o, z, seen)
+    a, b = np.zeros(len(z)), np.zeros(len(z))
+    a[ids], b[engine_ids] = ours, theirs
+    if strict or set(ids.tolist()) == set(engine_ids.tolist()):
+        return bool(abs(a - b).max() < 1e-5)
     at_stake = page["penalize"](z, seen, o.repeat_penalty)[list(set(ids.tolist()) ^ set(engine_ids.tolist()))]
     tied = len(ids) == len(engine_ids) and len(set(at_stake.tolist())) == 1
     return tied and bool(np.abs(np.sort(ours) - np.sort(theirs)).max() < 1e-5)
@@ -127,20 +160,37 @@ def test_the_page_samples_as_llama_cpp_does(page: dict[str, Any], cases: list[Ca
 def test_without_ties_the_tokens_are_the_very_same(page: dict[str, Any], cases: list[Case]) -> None:
     strict = [case for case in cases if case[0] in ("noise", "giant")]
     assert len(strict) > 70
-    assert all(page["compare"](*case[1:])[0] for case in strict)
+    assert all(agrees(page, case, strict=True) for case in strict)
 
 
-def test_the_draw_follows_the_probabilities(m: llama.Model, page: dict[str, Any]) -> None:
-    """llama.cpp draws what the page's distribution says: 2,000 draws of five tokens, by a chi-squared bound."""
-    m.reset()
-    m.decode(m.tokenize("Once upon a time, there was a"))
-    o = Options(temperature=1.0, top_k=5, top_p=1.0, min_p=0.0)
-    ids, probs = page["distribution"](m.logits(), [], o)
-    with m.sampler(o) as chain:
-        drawn = [chain.sample() for _ in range(2000)]
-    counts = np.array([drawn.count(int(i)) for i in ids])
-    assert counts.sum() == 2000
-    assert ((counts - 2000 * probs) ** 2 / (2000 * probs)).sum() < 18.5  # 4 degrees of freedom: 0.1% of the time above
+def test_the_draw_follows_the_probabilities(engine: Embedded) -> None:
+    """The engine draws what it says that it draws: 600 draws of five tokens, by a chi-squared bound."""
+    start, o = "Once upon a time, there was a", {"temperature": 1.0, "top_k": 5, "top_p": 1.0, "min_p": 0.0}
+    likely = engine.next_tokens(start, sampled=True, **o)
+    drawn = [engine.complete(start, num_predict=1, seed=seed, **o).text for seed in range(600)]
+    counts, probs = np.array([drawn.count(t.text) for t in likely]), np.exp([t.logprob for t in likely])
+    assert counts.sum() == 600
+    assert ((counts - 600 * probs) ** 2 / (600 * probs)).sum() < 18.5  # 4 degrees of freedom: 0.1% of the time above
+
+
+def test_the_engine_tells_the_probabilities_that_llama_cpp_computes(engine: Embedded) -> None:
+    text = "The capital of France is"
+    with llama.Model(models.packaged(), n_threads=1) as m:
+        tokens = m.tokenize(text)
+        m.decode(tokens)
+        theirs = sampler()["softmax"](m.logits())
+        assert engine.tokenize(text) == tokens
+        told = engine.next_tokens(tokens)
+        assert sorted(t.id for t in told) == list(range(m.n_vocab))
+        assert {t.id: t.text for t in told}[tokens[1]] == m.text(tokens[1:2])
+        special = [t for t in told if t.id in (m.eos, m.bos)]
+    ours = np.empty(len(told))
+    ours[[t.id for t in told]] = np.exp([t.logprob for t in told])
+    assert ours.sum() == pytest.approx(1, abs=1e-3)
+    assert np.abs(ours - theirs).max() < 0.02, "another build rounds otherwise"
+    assert [t.logprob for t in told] == sorted((t.logprob for t in told), reverse=True)
+    assert {t.text for t in special} == {""}
+    assert engine.next_tokens(text, n=3) == told[:3]
 
 
 WRONG = {
@@ -176,28 +226,28 @@ def mutations(name: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_sampler_is_caught(name: str, m: llama.Model, cases: list[Case]) -> None:
-    wrong = sampler(m, *mutations(name))
+def test_a_wrong_sampler_is_caught(name: str, cases: list[Case]) -> None:
+    wrong = sampler(*mutations(name))
     assert any(not agrees(wrong, case) for case in reversed(cases))
 
 
-@pytest.mark.parametrize("name", [None, "top-p drops the one that crosses", "penalty last", "temperature first"])
-def test_the_page_itself_catches_a_wrong_sampler(name: str | None, m: llama.Model, monkeypatch: Any) -> None:
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    names = namespace(m)
-    for cell in ["read", "first-logits", "softmax", "softmax-sum", "bird-figure", "capital-figure"]:
+def test_the_page_itself_catches_a_wrong_sampler(engine: Embedded) -> None:
+    names = namespace(engine)
+    for cell in ["read", "first-logits"]:
         exec(source(cell), names)
-    names.update(sampler(m, *mutations(name)) if name else sampler(m))
-    with pytest.raises(AssertionError) if name else contextlib.nullcontext():
+    names["capital_tokens"] = engine.tokenize(names["prompt"]("capital-of-france"))
+    names.update(sampler(*mutations("temperature first")))
+    exec(source("compare"), names)
+    with pytest.raises(AssertionError, match="top_p"):
         exec(source("compare-run"), names)
 
 
-def namespace(m: llama.Model) -> dict[str, Any]:
-    """What the page's first cell imports, around this model."""
-    from workbook import plots
-    from workbook.exercises import check
-
-    return {"np": np, "m": m, "paths": paths, "plots": plots, "check": check, "Options": Options, "llama": llama}
+def namespace(engine: Embedded) -> dict[str, Any]:
+    """What the page's first cell leaves behind, with this engine."""
+    lines = source("setup").splitlines()
+    names: dict[str, Any] = {"engine": engine}
+    exec("\n".join(line for line in lines if line.startswith(("from ", "import ", "vocabulary"))), names)
+    return names
 
 
 def stored(name: str) -> str:
@@ -206,14 +256,12 @@ def stored(name: str) -> str:
     return "".join(text if isinstance(text, str) else "".join(text) for text in streams)
 
 
-@pytest.mark.parametrize("setting", [{"flash_attn": "off", "n_ubatch": 1}, {"type_k": "f32", "type_v": "f32"}], ids=str)
-def test_compared_outputs_hold_under_another_rounding_and_the_prose_is_true(
-    setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compared_outputs_hold_under_another_rounding_and_the_prose_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell up to the engine, on logits that are rounded otherwise, prints what the page stores."""
     monkeypatch.setenv("MPLBACKEND", "agg")
-    with llama.Model(models.packaged(), n_threads=1, **setting) as model:
-        names = namespace(model)
+    with Embedded(n_threads=1) as other:
+        other.context = replace(other.context, flash_attn="off", type_k="f32", type_v="f32")
+        names = namespace(other)
         for name, cell in list(CELLS.items())[1 : list(CELLS).index("generate")]:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
@@ -232,14 +280,7 @@ def test_compared_outputs_hold_under_another_rounding_and_the_prose_is_true(
         assert max(names["after"], key=names["after"].get) == " bleu"
         assert names["after"][" bleu"] < 0.1
         assert names["capital_probs"].max() > 0.7
-
-
-def test_two_roundings_tell_two_stories() -> None:
-    names: dict[str, Any] = {"np": np}
-    exec(source("generate"), names)
-    start = (paths.data() / "prompts" / "once-upon-a-time.txt").read_text(encoding="utf-8").strip()
-    texts = set()
-    for flash in ("on", "off"):
-        with llama.Model(models.packaged(), n_threads=1, flash_attn=flash) as model:
-            texts.add(tuple(names["generate"](model, start, 24)))
-    assert len(texts) == 2
+        exec(source("generate"), names)  # two roundings tell two stories
+        start = names["prompt"]("once-upon-a-time")
+        with connect("embedded", quiet=True) as usual:
+            assert names["generate"](usual, start, 24) != names["generate"](other, start, 24)

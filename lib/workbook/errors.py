@@ -83,7 +83,7 @@ class EngineError(WorkbookError):
 
 
 class LlamaCppMissing(WorkbookError):
-    """llama-cpp-python is not installed: not yet, or in a light set-up."""
+    """llama.cpp is not here: llama-cpp-python not yet or in a light set-up, xllamacpp where it has no wheel."""
 
 
 class VoilaMissing(WorkbookError):

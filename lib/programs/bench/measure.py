@@ -184,7 +184,7 @@ def chat_cell(engine: Engine, plan: Plan, cell: PlanCell, salt: str, cold: bool 
     """What asks a plan's prompt of a connected engine."""
     assert cell.text is not None
     info, s = engine.info(), cell.settings
-    remote, ours = info.engine == "openai", info.engine == "embedded"
+    remote = info.engine == "openai"
     sampling = {name: getattr(s, name) for name in SAMPLING}
     options = Options(
         **sampling, seed=plan.seed, num_predict=s.max_tokens, num_ctx=s.n_ctx, timeout_s=plan.timeout_s,
@@ -199,7 +199,6 @@ def chat_cell(engine: Engine, plan: Plan, cell: PlanCell, salt: str, cold: bool 
         method="client-stream" if remote else "server-timings",
         prompt_id=cell.prompt_id,
         prompt_sha256=cell.text_sha256,
-        engine_build=_llama_cpp() if ours else None,
         build_info=info.build_info[:1000] if info.build_info else None,
         model_name=privacy.text(info.model)[:100],
         file_sha256=known if info.engine != "ollama" else None,

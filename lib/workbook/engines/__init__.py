@@ -65,7 +65,7 @@ def _first(model: str | None) -> Engine:
     except ModelNotFound as error:
         raise ModelNotFound(f"{error} Nor has Ollama: {why_not}.") from None
     except LlamaCppMissing as error:
-        raise LlamaCppMissing(f"no engine here: {why_not}, and {error}") from None
+        raise LlamaCppMissing(f"no engine here: {why_not}; and {error}") from None
 
 
 def _ollama(model: str | None) -> tuple[Engine | None, str]:

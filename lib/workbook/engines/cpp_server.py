@@ -16,6 +16,7 @@ from workbook.quantization import named
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _FLASH = {"auto": "LLAMA_FLASH_ATTN_TYPE_AUTO", "off": "LLAMA_FLASH_ATTN_TYPE_DISABLED", "on": "LLAMA_FLASH_ATTN_TYPE_ENABLED"}  # fmt: skip
+_SMALL_CTX = 256  # tokens: the least llama.cpp makes
 _LARGEST_CTX = 1 << 24  # tokens; beyond any model, and llama.cpp would first take all the memory to find out
 
 
@@ -62,22 +63,28 @@ def load(
     """
     xllamacpp = package()
     inspect_gguf(path)
-    if n_ctx > _LARGEST_CTX:
-        raise OutOfMemory(f"no room for a context of {n_ctx} tokens. Give a smaller num_ctx.")
+    no_room = OutOfMemory(f"no room for a context of {n_ctx} tokens. Give a smaller num_ctx.")
+    if n_ctx >= _LARGEST_CTX:
+        raise no_room
     params = _params(xllamacpp, path, context)
     params.n_ctx, params.n_parallel = n_ctx * n_parallel, n_parallel
     params.embedding, params.ctx_shift, params.chat_template = embedding, ctx_shift, chat_template
     params.prefill_assistant = not chat_template
     if embedding:  # a text is read in one batch
         params.n_batch = params.n_ubatch = n_ctx
-    params.api_keys = [key or os.urandom(16).hex()]
+    params.api_keys, params.endpoint_metrics = [key or os.urandom(16).hex()], True
     try:
-        return xllamacpp.Server(params)
-    except RuntimeError:  # it does not tell why
+        server = xllamacpp.Server(params)
+    except RuntimeError:  # it does not tell why: a small context does
+        if n_ctx > _SMALL_CTX:
+            load(path, _SMALL_CTX, context, embedding=embedding, chat_template=chat_template)
+            raise no_room from None
         raise DamagedModel(
-            f"llama.cpp cannot load {path.name} with a context of {n_ctx} tokens: there is not enough memory, "
-            "or it does not know this kind of model. Give a smaller num_ctx, or another file."
+            f"llama.cpp cannot load {path.name}: it does not know this kind of model, its chat template is wrong, "
+            "or there is not enough memory. Take another file."
         ) from None
+    server.handle_metrics()  # answered once its loop runs: one that is dropped before, waits for ever
+    return server
 
 
 def _params(xllamacpp: Any, path: Path, context: Context) -> Any:

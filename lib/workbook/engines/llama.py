@@ -1,8 +1,4 @@
-"""A GGUF model in this process: tokens in, logits out, by llama.cpp's own calls (llama.h).
-
-The high-level ``llama_cpp.Llama`` is not used to generate: its loop is about a tenth slower than
-``llama_decode`` alone, and its repetition penalty never sees the prompt.
-"""
+"""A GGUF model opened by llama-cpp-python: tokens in, logits out, by llama.cpp's own calls (llama.h)."""
 
 from __future__ import annotations
 
@@ -20,8 +16,6 @@ from workbook import hardware, models
 from workbook.engines import native
 from workbook.engines.engine import Message
 from workbook.engines.native import Build, build, log
-from workbook.engines.options import Options
-from workbook.engines.sampler_chain import SamplerChain
 from workbook.errors import BadOption, ContextOverflow, DamagedModel, EngineError, ModelNotFound, OutOfMemory
 from workbook.formats import inspect
 from workbook.quantization import named
@@ -153,10 +147,6 @@ class Model:
         """The text of these tokens; bytes that are no whole character become the replacement sign."""
         return b"".join(self.piece(t, special) for t in tokens).decode("utf-8", "replace")
 
-    def is_end(self, token: int) -> bool:
-        """Whether this token ends an answer."""
-        return bool(self._lib.llama_vocab_is_eog(self.vocab, token))
-
     def chat_prompt(self, messages: Sequence[Message], think: bool = False) -> str:
         """The messages as the model's own template writes them, ready for its answer.
 
@@ -213,20 +203,6 @@ class Model:
         if not pointer:
             raise EngineError("there are no logits yet: decode() some tokens first.")
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float32, copy=True)
-
-    def sampler(self, options: Options, penalized: Sequence[int] = ()) -> SamplerChain:
-        """The sampler chain over this model's logits, for one answer."""
-        return SamplerChain(self.vocab, self.n_vocab, options, penalized, self.context)
-
-    def distribution(
-        self, options: Options, logits: NDArray[np.float32] | None = None, penalized: Sequence[int] = ()
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The ids that llama.cpp's chain keeps of ``logits`` (default: the last ones) and their probabilities."""
-        logits = self.logits() if logits is None else logits
-        if options.temperature == 0:
-            options = Options(**{**vars(options), "temperature": 1.0, "top_k": 1})
-        with SamplerChain(self.vocab, self.n_vocab, options, penalized) as chain:
-            return chain.apply(np.asarray(logits, dtype=np.float32))
 
     def close(self) -> None:
         """Free the context and the model."""

@@ -23,8 +23,9 @@ _DROPPED = ("minProperties", "maxProperties", "dependentSchemas", "unevaluatedPr
 def grammar(schema: Mapping[str, Any] | bool) -> str:
     """The grammar of the JSON texts that ``schema`` allows, for the field ``grammar`` of llama.cpp's server.
 
-    An object has the properties that are named, and no others unless the schema says ``additionalProperties``; one with
-    named properties is written as ``json.dumps`` writes it, without spaces to choose: so a small model finds an end.
+    An object has the properties that are named, and no others unless the schema says ``additionalProperties``. What
+    says more than its type is written as ``json.dumps`` writes it, without spaces to choose: so a small model finds
+    an end.
     The server itself answers without any grammar where it cannot read one: so llguidance is asked first.
 
     Raises BadOption with the keyword and its place, where the schema cannot be held.
@@ -39,7 +40,7 @@ def grammar(schema: Mapping[str, Any] | bool) -> str:
                 f"{place}.{key}: {json.dumps(value)[:60]} cannot be held by a grammar. Leave it out and check the answer."
             )
     closed = _closed(schema)
-    if isinstance(closed, dict) and "properties" in closed:
+    if isinstance(closed, dict) and set(closed) - {"type"}:
         closed["x-guidance"] = _WRITTEN
     text = json.dumps(closed, ensure_ascii=False)
     failed, said = llguidance.LLMatcher.validate_grammar_with_warnings(
