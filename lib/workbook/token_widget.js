@@ -24,7 +24,8 @@ function show(list, caption, unit, { text, tokens }) {
     element("span", item, { className: "wb-id", textContent: id });
   });
   const characters = [...text].length;
-  caption.textContent = `${tokens.length} ${unit} for ${characters} characters.`;
+  const counted = tokens.length === 1 ? unit.replace(/s$/, "") : unit;
+  caption.textContent = `${tokens.length} ${counted} for ${characters} characters.`;
 }
 
 function render({ model, el }) {
