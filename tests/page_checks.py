@@ -23,7 +23,6 @@ TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "11",
     "12",
-    "13",
     "14",
     "21",
     "22",
