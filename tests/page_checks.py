@@ -23,7 +23,6 @@ TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "00",
     "11",
-    "12",
     "13",
     "14",
     "15",

@@ -1,4 +1,4 @@
-"""Page 12: the tokenizer that it trains, against the tokenizers library; wrong trainers that must be caught."""
+"""Page 12 and its evidence (92): the tokenizers that they train, against the tokenizers library; wrong ones caught."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import page_cells
 import pandas as pd
 import pytest
 
-from workbook import paths
+from workbook import facts, paths
 
 tokenizers = pytest.importorskip("tokenizers")
 
-LINK = "1_theory/12_tokens.ipynb"
-CELLS = page_cells.load(LINK)
-BPE = page_cells.tagged(LINK, "bpe")
+LINK, PROOF = "1_theory/12_tokens.ipynb", "9_evidence/92_tokenizers.ipynb"
+CELLS, EXACT = page_cells.load(LINK), page_cells.load(PROOF)
+SIMPLE, BPE = page_cells.tagged(LINK, "bpe"), page_cells.tagged(PROOF, "bpe")
 TEXTS = paths.data() / "texts"
 INDEX = pd.read_csv(TEXTS / "index.csv").set_index("id")
 KINDS = ["english", "french", "german", "code", "numbers", "emoji"]
@@ -45,6 +45,8 @@ CASES = {
     "ties": ("ab cd ef gh ba dc fe hg " * 3, 8),
     "repeats": ("aaaa aaaaa aaa aa aaaaaaa bbbb abab ababab", 6),
 }
+NO_TIES = "\n".join(["ef"] * 9 + ["ab"] * 2 + ["gab"] * 3 + ["hab"] * 2)
+"""A text whose four merges are never a choice between equally frequent pairs."""
 
 
 def as_bytes(signs: str) -> bytes:
@@ -64,19 +66,19 @@ def library(corpus: str, n_merges: int) -> tuple[Any, Merges]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_page_trains_as_the_library_does(case: str) -> None:
+def test_the_exact_trainer_is_the_library_s(case: str) -> None:
     corpus, n_merges = CASES[case]
     made, theirs = library(corpus, n_merges)
-    ours, ids = page_cells.run(CELLS, *BPE)["train"](corpus, len(theirs))
+    ours, ids = page_cells.run(EXACT, *BPE)["train"](corpus, len(theirs))
     assert len(theirs) > 0.9 * n_merges or case == "repeats"
     assert ours == theirs
     assert {as_bytes(sign): number for sign, number in made.get_vocab().items()} == ids
 
 
-def test_the_page_cuts_as_the_library_does() -> None:
+def test_it_cuts_as_the_library_does() -> None:
     made, theirs = library(TRAINING, 120)
     for kind in KINDS:
-        pieces = page_cells.run(CELLS, *BPE)["encode"](of_kind(kind), theirs)
+        pieces = page_cells.run(EXACT, *BPE)["encode"](of_kind(kind), theirs)
         assert pieces == [as_bytes(sign) for sign in made.encode(of_kind(kind)).tokens]
         assert b"".join(pieces).decode() == of_kind(kind)
 
@@ -95,7 +97,52 @@ WRONG = {
 def test_a_wrong_trainer_is_caught(name: str) -> None:
     _, theirs = library(TRAINING, 40)
     try:
-        ours, _ = page_cells.run(CELLS, *BPE, wrong=WRONG[name])["train"](TRAINING, 40)
+        ours, _ = page_cells.run(EXACT, *BPE, wrong=WRONG[name])["train"](TRAINING, 40)
     except (ValueError, KeyError):
         return
     assert ours != theirs
+
+
+def simple(wrong: tuple[str, str] = ("", "")) -> Any:
+    return page_cells.run(CELLS, *SIMPLE, wrong=wrong, merges=[])
+
+
+def decoded(pairs: Merges) -> list[tuple[str, str]]:
+    return [(a.decode(), b.decode()) for a, b in pairs]
+
+
+def test_the_page_s_trainer_differs_only_where_pairs_are_equally_frequent() -> None:
+    page = simple()
+    _, theirs = library(NO_TIES, 4)
+    assert page["train"](NO_TIES, 4) == decoded(theirs)
+    # On the ten texts both part where two pairs are equally frequent, as page 92 says.
+    _, theirs = library(TRAINING, 12)
+    ours = page["train"](TRAINING, 12)
+    first = next(i for i, (a, b) in enumerate(zip(ours, decoded(theirs), strict=True)) if a != b)
+    assert first == 8
+    words = page["words_of"](TRAINING)
+    for pair in ours[:first]:
+        words = {page["merge"](pieces, pair): n for pieces, n in words.items()}
+    counts = page["count_pairs"](words)
+    assert counts[ours[first]] == counts[decoded(theirs)[first]] == max(counts.values())
+
+
+def test_the_page_cuts_as_the_exact_one_with_the_same_merges() -> None:
+    page, exact = simple(), page_cells.run(EXACT, *BPE)
+    _, theirs = library(of_kind("english"), 80)
+    line = "The train, the bread and the birds"
+    assert page["encode"](line, decoded(theirs)) == [piece.decode() for piece in exact["encode"](line, theirs)]
+    for kind in KINDS:
+        assert "".join(page["encode"](of_kind(kind), decoded(theirs))) == of_kind(kind)
+
+
+@pytest.mark.parametrize("wrong", [("pairs[pair] += n", "pairs[pair] += 1"), ("max(pairs", "min(pairs")])
+def test_a_wrong_page_is_caught(wrong: tuple[str, str]) -> None:
+    _, theirs = library(NO_TIES, 4)
+    assert simple(wrong)["train"](NO_TIES, 4) != decoded(theirs)
+
+
+def test_the_figure_s_numbers_are_those_of_the_exercise() -> None:
+    n_words = sum(len(text(f"fr-{t}").split()) for t in ("bread", "train", "library", "meeting", "model"))
+    french = facts.table("tokens_by_language").set_index("model").loc["Mistral 7B v0.3", "french"]
+    assert round(french / n_words, 2) == 1.70
