@@ -22,7 +22,6 @@ ENDING = ["Takeaways", "What's next", "Sources"]
 TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "11",
-    "12",
     "14",
     "21",
     "22",
