@@ -22,9 +22,7 @@ ENDING = ["Takeaways", "What's next", "Sources"]
 TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "12",
-    "13",
     "14",
-    "15",
     "21",
     "22",
     "23",
