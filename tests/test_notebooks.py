@@ -116,7 +116,7 @@ BROKEN = {
     "a key in the code": (_edit("sum", "1 + 2", "key = 'hf_" + "a" * 30 + "'"), "has a key in its text"),
     "a cost that is not recorded": (_unmeasured, "what it costs is not recorded"),
     "a damaged record of its cost": (_measured(seconds="fast"), "or cannot be read"),
-    "a cost of an earlier text": (_edit("tail", "Enough", "Enough now"), "its recorded cost is older than its text"),
+    "a cost of an earlier text": (_edit("tail", "Stop at two", "Stop at two now"), "its recorded cost is older than its text"),
     "a cost of other code": (_edit("sum", "1 + 2", "1 + 3"), "its recorded cost is older than its text"),
     "a cost before a cell was added": (_drop("sum"), "its recorded cost is older than its text"),
     "more memory than stated": (_measured(ram_gb=1.2), "it took 1.2 GB of RAM and states 1"),
