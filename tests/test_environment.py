@@ -31,7 +31,6 @@ IMPORTED_AS = {
     "jupyter_core": "nbclient",
     "packaging": "jupyterlab",
     "pydantic_core": "pydantic",
-    "starlette": "fastapi",
     "traitlets": "nbclient",
     "cycler": "matplotlib",
     "PIL": "matplotlib",
@@ -61,7 +60,7 @@ def conda_differences(environment: dict, pyproject: list[str], models: str) -> I
     rows_ = environment["dependencies"]
     have = dict(re.match(r"([\w.-]+)(.*)", row).groups() for row in rows_ if isinstance(row, str))
     want, pypi = {}, [text for text in pyproject if Requirement(text).name in PYPI_ONLY]
-    for text in set(pyproject) - set(pypi):
+    for text in [text for text in pyproject if text not in pypi]:
         requirement = Requirement(text)
         want[CONDA_NAMES.get(requirement.name, requirement.name)] = str(requirement.specifier)
     for name in sorted(want.keys() | have.keys() - CONDA_ONLY):

@@ -17,7 +17,7 @@ BUDGETS = {
     "lib/workbook": 5_500,
     "lib/programs/bench": 3_150,
     "lib/programs/judge": 3_600,
-    "lib/programs/serve": 5_400,
+    "lib/programs/serve": 1_950,
     "lib/programs/site": 1_000,
     "lib/programs/cli": 360,
     "tests": 16_000,

@@ -108,7 +108,7 @@ class _StandIn:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "programs.serve", "--port", "0", "--with-parent"],
+            [sys.executable, "-m", "programs.serve"],
             env=paths.environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -10,22 +10,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from programs.serve.catalogue import Catalogue
-from programs.serve.guard import Door, Guard, error_response
+from programs.serve.guard import error_response
 from programs.serve.ollama_routes import OllamaRoutes
 from programs.serve.openai_routes import OpenAIRoutes
 from programs.serve.runner import Pool, Refused
 
-_NOT_DONE = {
-    "/api/pull": "POST", "/api/create": "POST", "/api/copy": "POST", "/api/delete": "DELETE", "/api/push": "POST",
-    "/api/blobs/{digest}": "POST", "/v1/responses": "POST", "/v1/messages": "POST",
-}  # fmt: skip
+_NOT_DONE = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs/{digest}",
+             "/v1/responses", "/v1/messages")  # fmt: skip
 
 
-def create_app(catalogue: Catalogue, pool: Pool, door: Door) -> ASGIApp:
-    """The application on these models, open to whom ``door`` lets in. Its end is the end of the pool's children."""
+def create_app(catalogue: Catalogue, pool: Pool) -> Starlette:
+    """The application on these models. Its end is the end of the pool's children."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -43,11 +40,11 @@ def create_app(catalogue: Catalogue, pool: Pool, door: Door) -> ASGIApp:
     }  # fmt: skip
     routes = [Route(path, handler, methods=["GET"]) for path, handler in got.items()]
     routes += [Route(path, handler, methods=["POST"]) for path, handler in posted.items()]
-    routes += [Route(path, ollama.not_done, methods=[method]) for path, method in _NOT_DONE.items()]
-    handlers = {Refused: _refused, HTTPException: _unknown}
+    routes += [Route(path, ollama.not_done, methods=["POST", "DELETE"]) for path in _NOT_DONE]
+    handlers = {Refused: _refused, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
     app.router.redirect_slashes = False
-    return Guard(app, door)
+    return app
 
 
 async def _refused(request: Request, error: Refused) -> Response:
@@ -55,5 +52,8 @@ async def _refused(request: Request, error: Refused) -> Response:
 
 
 async def _unknown(request: Request, error: HTTPException) -> Response:
-    said = "404 page not found" if error.status_code == 404 else f"{error.status_code} {error.detail.lower()}"
-    return PlainTextResponse(said, error.status_code, headers=error.headers)
+    return PlainTextResponse(f"{error.status_code} {error.detail.lower()}", error.status_code, headers=error.headers)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return error_response(request.url.path, 500, "internal error")

@@ -1,140 +1,138 @@
-"""What a GGUF file, and the YAML beside it, say of a model, in the words of Ollama's /api/tags and /api/show."""
+"""What is known of one model: what its GGUF file, and the YAML file beside it, say, in the words of Ollama's API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbook import models
 from workbook.errors import BadOption
-from workbook.formats import FileInfo
+from workbook.formats import FileInfo, inspect_gguf
 
-CHATML = (
+_READ_BYTES = 256 << 20  # larger files are not read through for a list of models
+_LARGEST_CTX = 1 << 20  # tokens, for a file that does not say what it was trained with
+_CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""What Ollama puts in place of a template that it knows as ChatML: no system prompt of its own."""
-
 _SHOWN = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 
 
-@dataclass(frozen=True)
-class Details:
-    """What the file says of itself, in Ollama's words. parameter_size e.g. "134.52M", quantization_level "Q4_1"."""
-
-    family: str
-    parameter_size: str
-    quantization_level: str
-    context_length: int = 0
-    embedding_length: int = 0
-
-    def body(self, lengths: bool = True) -> dict[str, Any]:
-        """As /api/tags has them; without ``lengths`` as /api/show does."""
-        made = {"parent_model": "", "format": "gguf", "family": self.family, "families": [self.family]}
-        made |= {"parameter_size": self.parameter_size, "quantization_level": self.quantization_level}
-        more = {"context_length": self.context_length, "embedding_length": self.embedding_length}
-        return made | ({key: value for key, value in more.items() if value} if lengths else {})
-
-
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(BaseModel):
     """What a Modelfile would say: options unless a request names them, a system prompt, a licence."""
 
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    parameters: dict[str, Any] = {}
     system: str = ""
     license: str = ""
 
     @classmethod
     def beside(cls, model: Path) -> Defaults:
-        """The YAML file of the same name beside a GGUF file: ``parameters``, ``system``, ``license``. Raises BadOption."""
+        """What the YAML file of the same name beside a GGUF file says. Raises BadOption."""
         file = model.with_suffix(".yaml")
-        if not file.is_file():
-            return cls()
         try:
-            given = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            made = cls(dict(given.pop("parameters", {})), str(given.pop("system", "")), str(given.pop("license", "")))
-        except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-            raise BadOption(f"{file.name} cannot be read: {str(error).splitlines()[0]}") from None
-        if given:
-            raise BadOption(f"{file.name}: {next(iter(given))!r} is unknown. It may hold parameters, system, license.")
-        return made
+            text = file.read_text(encoding="utf-8") if file.is_file() else "{}"
+            return cls.model_validate(yaml.safe_load(text))
+        except ValidationError as error:
+            first = error.errors()[0]
+            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            said = str(error).splitlines()[0]
+        raise BadOption(f"{file.name} cannot be read as parameters, system and license: {said}")
 
 
-def details(info: FileInfo) -> Details:
-    """The details of /api/tags."""
-    arch = info.architecture or ""
-    quant = info.quant or "unknown"
-    return Details(
-        family=arch,
-        parameter_size=human(info.n_params),
-        quantization_level="unknown" if quant == "F32" else quant,  # a type Ollama has no name for
-        context_length=_number(info, f"{arch}.context_length"),
-        embedding_length=_number(info, f"{arch}.embedding_length"),
-    )
+@dataclass(frozen=True)
+class Entry:
+    """A model by its full name ("smollm2:135m"). ``path`` never leaves this process."""
 
+    name: str
+    path: Path
+    size_bytes: int
+    modified_at: datetime
+    info: FileInfo
+    defaults: Defaults
 
-def capabilities(info: FileInfo) -> tuple[str, ...]:
-    """What the model can do, as Ollama reads it from the file and its template."""
-    source = _template(info)
-    tools = ("tools",) if "tools" in source or "tool_call" in source else ()
-    thinks = ("thinking",) if "<think>" in source and "</think>" in source else ()
-    pools = f"{info.architecture}.pooling_type" in info.metadata
-    return (*tools, *thinks, "embedding" if pools else "completion")
+    @classmethod
+    def read(cls, name: str, path: Path, size_bytes: int = 0, defaults: Defaults | None = None) -> Entry:
+        """The entry of this file; ``size_bytes`` of all parts of a model in several. Raises DamagedModel."""
+        info, status = inspect_gguf(path), path.stat()
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        return cls(name, path, size_bytes or status.st_size, modified, info, defaults or Defaults())
 
+    def window(self, num_ctx: int) -> int:
+        """The window a request for ``num_ctx`` gets: at most what the model was trained with, at least 4, as Ollama."""
+        return max(4, min(num_ctx, self._length("context") or _LARGEST_CTX))
 
-def is_chatml(info: FileInfo) -> bool:
-    """Whether Ollama puts its own ChatML in place of the file's template: it is ChatML, and knows no tools or thinking."""
-    source = _template(info)
-    plain = not any(word in source for word in ("tools", "tool_call", "think"))
-    return plain and "<|im_start|>" in source and "<|im_end|>" in source
+    def _length(self, of: str) -> int:
+        value = self.info.metadata.get(f"{self.info.architecture}.{of}_length", 0)
+        return value if isinstance(value, int) else 0
 
+    @property
+    def _template(self) -> str:
+        source = self.info.metadata.get("tokenizer.chat_template", "")
+        return source if isinstance(source, str) else ""
 
-def shown(info: FileInfo, name: str, defaults: Defaults) -> dict[str, Any]:
-    """The texts of /api/show that stand for a Modelfile."""
-    chatml, source = is_chatml(info), _template(info)
-    template = _SHOWN if chatml else source or "{{ .Prompt }}"
-    parameters = {"stop": ["<|im_start|>", "<|im_end|>"] if chatml else [], **defaults.parameters}
-    pairs = [(key, one) for key, value in parameters.items() for one in (value if isinstance(value, list) else [value])]
-    lines = [f"FROM {name}", f'TEMPLATE """{template}"""', *(f"PARAMETER {key} {value}" for key, value in pairs)]
-    lines += [f'SYSTEM """{defaults.system}"""'] if defaults.system else []
-    return {
-        "license": defaults.license,
-        "modelfile": "\n".join(lines) + "\n",
-        "parameters": "\n".join(f"{key:<30} {_quoted(value)}" for key, value in pairs),
-        "template": template,
-        "system": defaults.system,
-    }
+    @property
+    def chat_template(self) -> str:
+        """What Ollama puts in place of a template that it knows as ChatML, without tools or thinking; else ""."""
+        plain = not any(word in self._template for word in ("tools", "tool_call", "think"))
+        return _CHATML if plain and "<|im_start|>" in self._template and "<|im_end|>" in self._template else ""
 
+    @property
+    def capabilities(self) -> list[str]:
+        """What the model can do, as Ollama reads it from the file and its template."""
+        can = ["tools"] if "tools" in self._template or "tool_call" in self._template else []
+        can += ["thinking"] if "<think>" in self._template and "</think>" in self._template else []
+        pools = f"{self.info.architecture}.pooling_type" in self.info.metadata
+        return [*can, "embedding" if pools else "completion"]
 
-def model_info(info: FileInfo) -> Mapping[str, Any]:
-    """The metadata, sorted, without name and template; lists are null, as /api/show gives them."""
-    hidden = {"general.name", "tokenizer.chat_template"}
-    values: dict[str, Any] = {key: None if value != value else value for key, value in info.metadata.items()}
-    values |= dict.fromkeys(info.stepped)
-    values["general.parameter_count"] = info.n_params
-    return {key: values[key] for key in sorted(values) if key not in hidden}
+    @property
+    def digest(self) -> str:
+        """The file's sha256; of a large file, of its name, size and time. (Ollama's is of a manifest.) It may read."""
+        if self.size_bytes <= _READ_BYTES:
+            return models.sha256(self.path)
+        return hashlib.sha256(f"{self.name} {self.size_bytes} {self.modified_at}".encode()).hexdigest()
+
+    def details(self) -> dict[str, Any]:
+        """The field ``details`` of /api/tags, /api/ps and /api/show."""
+        family = self.info.architecture or ""
+        return {
+            "parent_model": "", "format": "gguf", "family": family, "families": [family],
+            "parameter_size": human(self.info.n_params), "quantization_level": self.info.quant or "unknown",
+            "context_length": self._length("context"), "embedding_length": self._length("embedding"),
+        }  # fmt: skip
+
+    def shown(self) -> dict[str, Any]:
+        """What /api/show answers of the file and its defaults; the texts stand for a Modelfile."""
+        template = _SHOWN if self.chat_template else self._template or "{{ .Prompt }}"
+        given = {"stop": ["<|im_start|>", "<|im_end|>"]} if self.chat_template else {}
+        lines = [
+            f"{name} {json.dumps(one, default=str)}"
+            for name, value in (given | self.defaults.parameters).items()
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        modelfile = [f"FROM {self.name}", *(f"PARAMETER {line}" for line in lines)]
+        metadata: dict[str, Any] = dict.fromkeys(self.info.stepped)  # lists are null
+        for key, value in self.info.metadata.items():
+            metadata[key] = None if isinstance(value, float) and not math.isfinite(value) else value
+        return {
+            "license": self.defaults.license, "system": self.defaults.system, "template": template,
+            "modelfile": "\n".join(modelfile), "parameters": "\n".join(lines), "details": self.details(),
+            "model_info": metadata | {"general.parameter_count": self.info.n_params},
+            "tensors": [{"name": t.name, "type": t.type, "shape": t.shape} for t in self.info.tensors],
+        }  # fmt: skip
 
 
 def human(count: int) -> str:
     """A number of weights as Ollama writes it: 134.52M, 8.0B."""
-    for size, letter, digits in ((10**9, "B", 1), (10**6, "M", 2)):
-        if count >= size:
-            return f"{count // size}{letter}" if count % size == 0 else f"{count / size:.{digits}f}{letter}"
-    return f"{count / 1000:.0f}K" if count >= 1000 else str(count)
-
-
-def _quoted(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _template(info: FileInfo) -> str:
-    source = info.metadata.get("tokenizer.chat_template", "")
-    return source if isinstance(source, str) else ""
-
-
-def _number(info: FileInfo, key: str) -> int:
-    value = info.metadata.get(key, 0)
-    return value if isinstance(value, int) else 0
+    if count >= 10**9:
+        return f"{count / 10**9:.1f}B"
+    return f"{count / 10**6:.2f}M" if count >= 10**6 else f"{count / 1000:.0f}K"

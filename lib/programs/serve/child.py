@@ -17,11 +17,11 @@ from workbook.errors import WorkbookError
 
 def main() -> None:
     """Load what the first line of the standard input names, say where it answers, and wait until the input closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the parent, which closes the input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the parent, which ends this process
     given = json.loads(sys.stdin.readline())
     try:
-        server = loaded(given)
-        said = {"url": server.listening_address, "gpu": bool(_gpus())}
+        server = _loaded(given)
+        said = {"url": server.listening_address, "gpu": _has_gpu()}
     except WorkbookError as error:
         said = {"error": str(error)}
     print(json.dumps(said), flush=True)
@@ -30,30 +30,21 @@ def main() -> None:
     os._exit(0)  # at once, whatever llama.cpp is computing
 
 
-def loaded(given: dict[str, Any]) -> Any:
-    """The server with the model of ``given``, which is what ``runner.Runner`` sends."""
+def _loaded(given: dict[str, Any]) -> Any:
     named = os.environ.get("WORKBOOK_THREADS", "")
-    threads = given["num_thread"] or (int(named) if named.isdecimal() else 0) or hardware.usable_cores()
     context = Context(
         n_batch=given["num_batch"],
-        n_threads=threads,
+        n_threads=given["num_thread"] or (int(named) if named.isdecimal() else 0) or hardware.usable_cores(),
         n_gpu_layers=given["num_gpu"] if given["num_gpu"] >= 0 else None,
     )
-    return cpp_server.load(
-        Path(given["path"]),
-        given["num_ctx"],
-        context,
-        embedding=given["embedding"],
-        ctx_shift=True,
-        chat_template=given["chat_template"],
-        key=given["key"],
-    )
+    options = {name: given[name] for name in ("embedding", "chat_template", "key")}
+    return cpp_server.load(Path(given["path"]), given["num_ctx"], context, ctx_shift=True, **options)
 
 
-def _gpus() -> list[Any]:
+def _has_gpu() -> bool:
     kinds = cpp_server.package().ggml_backend_dev_type
-    devices: list[dict[str, Any]] = cpp_server.package().get_device_info()
-    return [one for one in devices if one.get("type") in (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, "GPU")]
+    devices = cpp_server.package().get_device_info()
+    return any(one.get("type") in (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, "GPU") for one in devices)
 
 
 if __name__ == "__main__":

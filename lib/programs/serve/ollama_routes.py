@@ -14,26 +14,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from programs.serve import vectors
-from programs.serve.bodies import (
-    ChatRequest,
-    EmbedRequest,
-    GenerateRequest,
-    SamplingAsked,
-    ShowRequest,
-    checked,
-    not_done,
-    received,
-)
-from programs.serve.catalogue import NAME, Catalogue, Entry
-from programs.serve.generation import Ask, End, Part, answered
+from programs.serve import bodies
+from programs.serve.bodies import AnswerRequest, ChatRequest, EmbedRequest, SamplingAsked, checked, received
+from programs.serve.cards import Entry
+from programs.serve.catalogue import NAME, Catalogue
+from programs.serve.generation import Answer, Ask, End, Part, answered, gathered
 from programs.serve.runner import Pool, Refused
+from programs.serve.vectors import Vectors, vectors
 from workbook.engines import schemas
 from workbook.errors import BadOption, ModelNotFound
 
 VERSION = "0.32.15"  # whose behaviour this follows
-NDJSON = "application/x-ndjson"
-Answer = AsyncGenerator[Part | End, None]
 
 
 class OllamaRoutes:
@@ -52,150 +43,142 @@ class OllamaRoutes:
 
     async def generate(self, request: Request) -> Response:
         """POST /api/generate"""
-        began, asked = time.perf_counter_ns(), await received(request, GenerateRequest)
+        began, asked = time.perf_counter_ns(), checked(bodies.GenerateRequest, await received(request))
         entry = await self.entry(asked.model)
         if not asked.prompt:
-            return await self._loaded(entry, asked, {"response": ""})
-        ask = self.ask(entry, asked)
-        for given, what in (
-            (asked.images, "images"),
-            (asked.suffix, "fill-in-the-middle"),
-            (asked.template, "templates"),
-        ):
-            if given:
-                raise not_done(what)
-        if asked.raw:
-            if asked.system or asked.context:
-                raise Refused(400, "raw mode does not support system or context")
-            ask = replace(ask, prompt=asked.prompt)
-        else:
-            messages = _begun(entry, asked.system, {"role": "user", "content": asked.prompt})
-            thinks = "thinking" in entry.capabilities and not ask.grammar
-            ask = replace(ask, messages=messages, context=tuple(asked.context), as_text=not thinks)
-        lines = _lines(answered(self.pool, ask), asked, began, _response)
-        return await self._answer(lines, asked, "response")
+            return await self._loaded(entry, asked)
+        for what in ("images", "suffix", "template"):
+            if getattr(asked, what):
+                raise bodies.not_done(what)
+        return await self._answer(self.generate_ask(entry, asked), asked, began)
 
     async def chat(self, request: Request) -> Response:
         """POST /api/chat"""
-        began, asked = time.perf_counter_ns(), await received(request, ChatRequest)
+        began, asked = time.perf_counter_ns(), checked(ChatRequest, await received(request))
         entry = await self.entry(asked.model)
         if not asked.messages:
-            return await self._loaded(entry, asked, {"message": {"role": "assistant", "content": ""}})
-        lines = _lines(answered(self.pool, self.chat_ask(entry, asked)), asked, began, _message)
-        return await self._answer(lines, asked, "message")
+            return await self._loaded(entry, asked)
+        return await self._answer(self.chat_ask(entry, asked), asked, began)
 
-    async def entry(self, name: str, pulling: bool = False) -> Entry:
+    async def entry(self, name: str) -> Entry:
         """The model of that name. Raises Refused: 400 if it cannot be a name, 404 if there is none."""
         if name.strip() and not NAME.fullmatch(name.strip()):
             raise Refused(400, "invalid model name")
         try:
             return await asyncio.to_thread(self.catalogue.find, name.strip())
-        except ModelNotFound:
-            said = f'model "{name}" not found, try pulling it first' if pulling else f"model '{name}' not found"
-            raise Refused(404, said) from None
+        except ModelNotFound as error:
+            raise Refused(404, str(error)) from None
 
-    def ask(self, entry: Entry, asked: GenerateRequest | ChatRequest) -> Ask:
+    def _ask(self, entry: Entry, asked: AnswerRequest) -> Ask:
         """What all requests for an answer have. Raises Refused (400)."""
         if "completion" not in entry.capabilities:
             route = "chat" if isinstance(asked, ChatRequest) else "generate"
             raise Refused(400, f'"{asked.model}" does not support {route}')
         if asked.think and "thinking" not in entry.capabilities:
             raise Refused(400, f'"{asked.model}" does not support thinking')
-        return Ask(
-            entry, sampling(entry, asked.options), grammar=grammar(asked.format), think=asked.think, truncate=asked.truncate,
-            shift=asked.shift, logprobs=asked.logprobs, top_logprobs=asked.top_logprobs, keep_alive_s=asked.keep_alive,
-        )  # fmt: skip
+        return Ask(entry, asked, sampling(entry, asked.options), grammar=_grammar(asked.format))
+
+    def generate_ask(self, entry: Entry, asked: bodies.GenerateRequest) -> Ask:
+        """The request for an answer to a prompt. Raises Refused (400)."""
+        ask = self._ask(entry, asked)
+        if asked.raw:
+            if asked.system or asked.context:
+                raise Refused(400, "raw mode does not support system or context")
+            return replace(ask, prompt=asked.prompt)
+        messages = _begun(entry, asked.system, {"role": "user", "content": asked.prompt})
+        thinks = "thinking" in entry.capabilities and not ask.grammar
+        return replace(ask, messages=messages, context=tuple(asked.context), as_text=not thinks)
 
     def chat_ask(self, entry: Entry, asked: ChatRequest) -> Ask:
         """The request for an answer to messages. Raises Refused (400, 501)."""
-        ask, messages = self.ask(entry, asked), [message.for_llama() for message in asked.messages]
-        tools = tuple({"type": "function", "function": tool.function.model_dump()} for tool in asked.tools)
-        if tools and ask.logprobs:
+        ask, messages = self._ask(entry, asked), [message.for_llama() for message in asked.messages]
+        tools = tuple(tool.offered() for tool in asked.tools)
+        if tools and asked.logprobs:
             raise Refused(400, "logprobs cannot be given together with tools")
         return replace(ask, messages=_begun(entry, "", *messages), tools=tools)
 
-    async def _loaded(self, entry: Entry, asked: GenerateRequest | ChatRequest, empty: dict[str, Any]) -> Response:
+    async def _loaded(self, entry: Entry, asked: AnswerRequest) -> Response:
         """The answer to a request without a prompt: the model is loaded, or with keep_alive 0 unloaded."""
         if asked.keep_alive == 0:
             await self.pool.unload(entry)
         else:
-            async with self.pool.child(entry, self.ask(entry, asked).setting, asked.keep_alive):
+            async with self.pool.child(entry, self._ask(entry, asked).options.setting(entry), asked.keep_alive):
                 pass
         reason = "unload" if asked.keep_alive == 0 else "load"
-        return as_json({"model": asked.model, "created_at": stamp(), **empty, "done": True, "done_reason": reason})
+        return as_json(_line(asked, Part()) | {"done": True, "done_reason": reason})
 
-    async def _answer(self, lines: AsyncGenerator[dict[str, Any], None], asked: Any, field: str) -> Response:
-        if asked.stream:
-            return await streamed(lines, lambda line: dumps(line) + "\n", lambda e: dumps({"error": e}) + "\n", NDJSON)
-        whole: dict[str, Any] = {}
-        async with aclosing(lines):
-            async for line in lines:
-                whole = _joined(whole, line, field)
-        return as_json(whole)
+    async def _answer(self, ask: Ask, asked: AnswerRequest, began: int) -> Response:
+        answer = answered(self.pool, ask)
+        if not asked.stream:
+            part, end = await gathered(answer)
+            return as_json(_line(asked, part, end, began))
+
+        def text(one: Part | End) -> str:
+            line = _line(asked, one) if isinstance(one, Part) else _line(asked, Part(), one, began)
+            return dumps(line) + "\n"
+
+        return await streamed(answer, text, lambda error: dumps({"error": error}) + "\n", "application/x-ndjson")
+
+    async def vectors(self, asked: EmbedRequest, texts: list[str]) -> Vectors:
+        """The vectors of these texts. Raises Refused."""
+        entry = await self.entry(asked.model)
+        return await vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
 
     async def embed(self, request: Request) -> Response:
         """POST /api/embed"""
-        began, asked = time.perf_counter_ns(), await received(request, EmbedRequest)
-        entry = await self.entry(asked.model, pulling=True)
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        made = await vectors.vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
+        began, asked = time.perf_counter_ns(), checked(EmbedRequest, await received(request))
+        made = await self.vectors(asked, asked.input)
         figures = {"total_duration": time.perf_counter_ns() - began, "load_duration": max(made.load_ns, 1)}
-        figures |= {"prompt_eval_count": made.n_prompt} if texts else {}
-        return as_json({"model": asked.model, "embeddings": made.vectors, **(figures if texts else {})})
+        figures |= {"prompt_eval_count": made.n_prompt}
+        return as_json({"model": asked.model, "embeddings": made.vectors, **(figures if asked.input else {})})
 
     async def embeddings(self, request: Request) -> Response:
         """POST /api/embeddings, the older one: one text"""
-        asked = await received(request, EmbedRequest)
-        entry = await self.entry(asked.model, pulling=True)
-        texts = [asked.prompt] if asked.prompt else []
-        made = await vectors.vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
-        return as_json({"embedding": made.vectors[0] if texts else []})
+        asked = checked(EmbedRequest, await received(request))
+        made = await self.vectors(asked, [asked.prompt] if asked.prompt else [])
+        return as_json({"embedding": made.vectors[0] if made.vectors else []})
 
     async def tags(self, request: Request) -> Response:
         """GET /api/tags"""
-        return as_json({"models": await asyncio.to_thread(self._listed)})
 
-    def _listed(self) -> list[dict[str, Any]]:
-        return [
-            self._named(entry) | {"modified_at": stamp(entry.modified_at), "size": entry.size_bytes,
-            "details": entry.details.body(), "capabilities": list(entry.capabilities)}
-            for entry in self.catalogue.entries()
-        ]  # fmt: skip
+        def listed() -> list[dict[str, Any]]:
+            return [_named(e) | {"modified_at": stamp(e.modified_at), "size": e.size_bytes, "capabilities": e.capabilities}
+                    for e in self.catalogue.entries()]  # fmt: skip
 
-    def _named(self, entry: Entry) -> dict[str, Any]:
-        return {"name": entry.name, "model": entry.name, "digest": self.catalogue.digest(entry)}
+        return as_json({"models": await asyncio.to_thread(listed)})
 
     async def ps(self, request: Request) -> Response:
         """GET /api/ps"""
-        models = [
-            await asyncio.to_thread(self._named, one.entry) | {
-                "size": one.size_bytes, "details": one.entry.details.body(lengths=False),
-                "expires_at": stamp(one.expires_at), "size_vram": one.size_vram, "context_length": one.num_ctx,
-            }
-            for one in self.pool.loaded()
-        ]  # fmt: skip
+        models = []
+        for child in self.pool.loaded():
+            size = child.size_bytes()
+            models.append(await asyncio.to_thread(_named, child.entry) | {
+                "size": size, "size_vram": size if child.gpu and child.setting.num_gpu else 0,
+                "expires_at": stamp(child.expires_at), "context_length": child.setting.num_ctx,
+            })  # fmt: skip
         return as_json({"models": models})
 
     async def show(self, request: Request) -> Response:
         """POST /api/show"""
-        asked = await received(request, ShowRequest)
-        entry = await self.entry(asked.model or asked.name)
-        made = await asyncio.to_thread(self.catalogue.show, entry)
-        made |= {"capabilities": list(entry.capabilities), "modified_at": stamp(entry.modified_at)}
-        made |= {"system": asked.system} if asked.system else {}
-        return as_json({key: value for key, value in made.items() if value or key == "model_info"})
+        entry = await self.entry(checked(bodies.ModelAsked, await received(request)).model)
+        made = entry.shown() | {"capabilities": entry.capabilities, "modified_at": stamp(entry.modified_at)}
+        return as_json({key: value for key, value in made.items() if value})
 
     async def not_done(self, request: Request) -> Response:
         """What Ollama does and this does not"""
-        raise not_done(f"{request.method} {request.scope['route'].path}")
+        raise bodies.not_done(f"{request.method} {request.scope['route'].path}")
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    return {"name": entry.name, "model": entry.name, "digest": entry.digest, "details": entry.details()}
 
 
 def sampling(entry: Entry, options: dict[str, Any]) -> SamplingAsked:
     """The model's own defaults, and over them what the request asks for. Raises Refused (400)."""
-    return checked(SamplingAsked, {**entry.defaults.parameters, **{k: v for k, v in options.items() if v is not None}})
+    return checked(SamplingAsked, entry.defaults.parameters | {k: v for k, v in options.items() if v is not None})
 
 
-def grammar(form: Any) -> str:
+def _grammar(form: Any) -> str:
     """The grammar of a format: "json", or a JSON schema. Raises Refused (400)."""
     if form is None or form == "":
         return ""
@@ -213,82 +196,57 @@ def _begun(entry: Entry, system: str, *messages: dict[str, Any]) -> tuple[dict[s
     return (*([{"role": "system", "content": first}] if first else []), *messages)
 
 
-async def _lines(answer: Answer, asked: Any, began: int, said: Any) -> AsyncGenerator[dict[str, Any], None]:
-    """The lines of a streamed answer. ``said``: what a part, or the end, puts into its line."""
-    async with aclosing(answer):
-        async for one in answer:
-            head = {"model": asked.model, "created_at": stamp(), **said(one)}
-            if isinstance(one, Part):
-                scored = {"logprobs": logprobs(one, asked.top_logprobs)} if one.logprobs else {}
-                yield head | {"done": False} | scored
-            else:
-                yield head | {
-                    "done": True, "done_reason": one.reason, **({"context": one.context} if one.context else {}),
-                    "total_duration": time.perf_counter_ns() - began, "load_duration": max(one.load_ns, 1),
-                    "prompt_eval_count": one.n_prompt, "prompt_eval_duration": one.prompt_ns,
-                    "eval_count": one.n_gen, "eval_duration": max(one.gen_ns, 1_000),
-                }  # fmt: skip
-
-
-def _response(one: Part | End) -> dict[str, Any]:
-    if isinstance(one, End):
-        return {"response": ""}
-    return {"response": one.content} | ({"thinking": one.thinking} if one.thinking else {})
-
-
-def _message(one: Part | End) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": "" if isinstance(one, End) else one.content}
-    if isinstance(one, Part):
-        message |= {"thinking": one.thinking} if one.thinking else {}
-    elif one.calls:
-        message["tool_calls"] = [
+def _line(asked: AnswerRequest, part: Part, end: End | None = None, began: int = 0) -> dict[str, Any]:
+    """One line of a streamed answer, or with its end the whole of one that is not streamed."""
+    said: dict[str, Any] = {"thinking": part.thinking} if part.thinking else {}
+    if end and end.calls:
+        said["tool_calls"] = [
             {"id": call["id"], "function": {"index": at, "name": call["name"], "arguments": call["arguments"]}}
-            for at, call in enumerate(one.calls)
+            for at, call in enumerate(end.calls)
         ]
-    return {"message": message}
+    if isinstance(asked, ChatRequest):
+        said = {"message": {"role": "assistant", "content": part.content, **said}}
+    else:
+        said["response"] = part.content
+    line = {"model": asked.model, "created_at": stamp(), **said, "done": end is not None}
+    line |= {"logprobs": logprobs(part, asked)} if part.logprobs else {}
+    if end is None:
+        return line
+    return line | ({"context": end.context} if end.context else {}) | {
+        "done_reason": end.reason, "total_duration": time.perf_counter_ns() - began,
+        "load_duration": max(end.load_ns, 1), "prompt_eval_count": end.n_prompt,
+        "prompt_eval_duration": end.prompt_ns, "eval_count": end.n_gen, "eval_duration": max(end.gen_ns, 1_000),
+    }  # fmt: skip
 
 
-def _joined(whole: dict[str, Any], line: dict[str, Any], field: str) -> dict[str, Any]:
-    """Two lines as one: texts and lists one after the other, of the rest what came last."""
-    made = {**whole, **line}
-    for key in whole.keys() & line.keys():
-        if key in (field, "thinking", "logprobs", "content") and key != "message":
-            made[key] = whole[key] + line[key]
-    if "message" in whole and "message" in line:
-        made["message"] = _joined(whole["message"], line["message"], "content")
-    return made
-
-
-def logprobs(part: Part, top: int) -> list[dict[str, Any]]:
-    """The tokens of a part with their logprobs, and the ``top`` likeliest in their place."""
+def logprobs(part: Part, asked: AnswerRequest) -> list[dict[str, Any]]:
+    """The tokens of a part with their logprobs, and the likeliest in their place, as many as are asked for."""
 
     def one(token: dict[str, Any]) -> dict[str, Any]:
-        text = token["token"]
-        return {"token": text, "logprob": token["logprob"], "bytes": list(text.encode())}
+        return {"token": token["token"], "logprob": token["logprob"], "bytes": list(token["token"].encode())}
 
+    top = asked.top_logprobs
     return [
         one(token) | ({"top_logprobs": [one(other) for other in token.get("top_logprobs", [])[:top]]} if top else {})
         for token in part.logprobs
     ]
 
 
-async def streamed(lines: AsyncGenerator[Any, None], text: Any, failed: Any, media_type: str) -> Response:
-    """The lines as they come. What is refused before the first one is raised: it has a status of its own."""
-    first = await anext(lines, None)
+async def streamed(answer: Answer, text: Any, failed: Any, media_type: str) -> Response:
+    """The texts of an answer as they come. What is refused before the first one is raised: it has its own status."""
+    first = await anext(answer)
 
     async def texts() -> AsyncGenerator[str, None]:
-        async with aclosing(lines):
+        async with aclosing(answer):
             try:
-                if first is not None:
-                    yield text(first)
-                async for line in lines:
-                    yield text(line)
+                yield text(first)
+                async for one in answer:
+                    yield text(one)
             except Refused as error:
                 yield failed(error.message)
 
-    response = StreamingResponse(texts(), media_type=media_type)
-    response.headers["content-type"] = media_type  # without a charset: JSON is UTF-8
-    return response
+    # Without a charset: JSON is UTF-8.
+    return StreamingResponse(texts(), media_type=media_type, headers={"Content-Type": media_type})
 
 
 def dumps(value: Any) -> str:
@@ -301,8 +259,7 @@ def dumps(value: Any) -> str:
 
 def stamp(moment: datetime | None = None) -> str:
     """A moment (default: now) as RFC 3339 in UTC."""
-    text = (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return f"{text}Z"
+    return (moment or datetime.now(UTC)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def as_json(value: Any) -> Response:

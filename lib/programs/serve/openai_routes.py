@@ -6,27 +6,19 @@ import asyncio
 import base64
 import secrets
 import time
-from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from programs.serve import vectors
-from programs.serve.bodies import (
-    ChatCompletionRequest,
-    ChatRequest,
-    CompletionRequest,
-    EmbedRequest,
-    not_done,
-    received,
-)
-from programs.serve.generation import Ask, End, Part, answered
-from programs.serve.ollama_routes import OllamaRoutes, as_json, dumps, logprobs, sampling, streamed
+from programs.serve import bodies
+from programs.serve.bodies import AnswerRequest, ChatRequest, checked, received
+from programs.serve.generation import Ask, End, Part, answered, gathered
+from programs.serve.ollama_routes import OllamaRoutes, as_json, dumps, logprobs, streamed
 from programs.serve.runner import Refused
 
-SSE, _DONE = "text/event-stream", "data: [DONE]\n\n"
 _KINDS = {400: "invalid_request_error", 404: "not_found_error"}
 
 
@@ -38,45 +30,34 @@ class OpenAIRoutes:
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions"""
-        asked = await received(request, ChatCompletionRequest)
+        asked = checked(ChatRequest, bodies.from_openai(await received(request)))
         entry = await self._ollama.entry(asked.model)
-        translated: ChatRequest = asked.as_chat()
-        return await self._answer(asked, self._ollama.chat_ask(entry, translated), _Chat(asked))
+        if not asked.messages:
+            raise Refused(400, "messages: give at least one")
+        return await self._answer(asked, self._ollama.chat_ask(entry, asked))
 
     async def completions(self, request: Request) -> Response:
         """POST /v1/completions"""
-        asked = await received(request, CompletionRequest)
+        asked = checked(bodies.GenerateRequest, bodies.from_openai(await received(request)))
         entry = await self._ollama.entry(asked.model)
         if asked.suffix:
-            raise not_done("fill-in-the-middle (suffix)")
+            raise bodies.not_done("fill-in-the-middle (suffix)")
         if not asked.prompt:
             raise Refused(400, "prompt: give at least one character")
-        if "completion" not in entry.capabilities:
-            raise Refused(400, f'"{asked.model}" does not support generate')
-        messages = ({"role": "user", "content": asked.prompt},)
-        ask = Ask(entry, sampling(entry, asked.options()), messages=messages, as_text=True)
-        return await self._answer(asked, ask, _Text(asked))
+        return await self._answer(asked, self._ollama.generate_ask(entry, asked))
 
-    async def _answer(self, asked: CompletionRequest, ask: Ask, form: _Chat) -> Response:
-        answer = answered(self._ollama.pool, ask)
+    async def _answer(self, asked: AnswerRequest, ask: Ask) -> Response:
+        form, answer = _Form(asked), answered(self._ollama.pool, ask)
         if asked.stream:
-            return await streamed(answer, form.events, lambda error: _event(error_body(500, error)), SSE)
-        parts: list[Part] = []
-        async with aclosing(answer):
-            async for one in answer:
-                if isinstance(one, End):
-                    return as_json(form.whole(parts, one))
-                parts.append(one)
-        raise Refused(500, "the model gave no answer")
+            return await streamed(answer, form.events, lambda e: _event(error_body(500, e)), "text/event-stream")
+        return as_json(form.whole(*await gathered(answer)))
 
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings"""
-        asked = await received(request, EmbedRequest)
-        entry = await self._ollama.entry(asked.model, pulling=True)
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        if not texts:
+        asked = checked(bodies.EmbedRequest, await received(request))
+        if not asked.input:
             raise Refused(400, "input: give at least one text")
-        made = await vectors.vectors(self._ollama.pool, entry, asked, texts, sampling(entry, asked.options))
+        made = await self._ollama.vectors(asked, asked.input)
         form = _base64 if asked.encoding_format == "base64" else list
         data = [{"object": "embedding", "embedding": form(one), "index": at} for at, one in enumerate(made.vectors)]
         usage = {"prompt_tokens": made.n_prompt, "total_tokens": made.n_prompt}
@@ -85,85 +66,53 @@ class OpenAIRoutes:
     async def models(self, request: Request) -> Response:
         """GET /v1/models"""
         entries = await asyncio.to_thread(self._ollama.catalogue.entries)
-        data = [_model(entry.name, int(entry.modified_at.timestamp())) for entry in entries]
-        return as_json({"object": "list", "data": data})
+        return as_json({"object": "list", "data": [_model(entry.name, entry.modified_at) for entry in entries]})
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{model}"""
         name = str(request.path_params["model"])
-        entry = await self._ollama.entry(name)
-        return as_json(_model(name, int(entry.modified_at.timestamp())))
+        return as_json(_model(name, (await self._ollama.entry(name)).modified_at))
 
 
-class _Chat:
-    """One chat completion: as events, or whole."""
+class _Form:
+    """One completion, of a chat or a text, in OpenAI's form: as events, or whole."""
 
-    name, kind = "chatcmpl", "chat.completion"
+    def __init__(self, asked: AnswerRequest) -> None:
+        self._asked, self._role = asked, {"role": "assistant"}
+        self._chat = isinstance(asked, ChatRequest)
+        self._id, self._created = secrets.randbelow(1000), int(time.time())
 
-    def __init__(self, asked: CompletionRequest) -> None:
-        self._asked, self._first = asked, True
-        self._id, self._created = f"{self.name}-{secrets.randbelow(1000)}", int(time.time())
+    def _object(self, choices: list[dict[str, Any]], end: End | None, chunk: str = ".chunk") -> dict[str, Any]:
+        name, kind = ("chatcmpl", f"chat.completion{chunk}") if self._chat else ("cmpl", "text_completion")
+        made = {"id": f"{name}-{self._id}", "object": kind, "created": self._created, "model": self._asked.model}
+        return made | {"system_fingerprint": "fp_ollama", "choices": choices} | ({"usage": _usage(end)} if end else {})
 
-    def head(self, kind: str) -> dict[str, Any]:
-        """What every object begins with."""
-        made = {"id": self._id, "object": kind, "created": self._created, "model": self._asked.model}
-        return made | {"system_fingerprint": "fp_ollama"}
-
-    def events(self, one: Part | End) -> str:
-        """The events that a part, or the end, makes."""
-        chunks = [self.head(f"{self.kind}.chunk") | {"choices": [choice]} for choice in self._choices(one)]
-        if isinstance(one, End) and self._asked.stream_options.include_usage:
-            chunks.append(self.head(f"{self.kind}.chunk") | {"choices": [], "usage": _usage(one)})
-        return "".join(map(_event, chunks)) + (_DONE if isinstance(one, End) else "")
-
-    def _choices(self, one: Part | End) -> list[dict[str, Any]]:
-        role, self._first = ({"role": "assistant"} if self._first else {}), False
-        if isinstance(one, Part):
-            thought = {"reasoning": one.thinking} if one.thinking else {}
-            choice = {"index": 0, "delta": {**role, "content": one.content, **thought}, "finish_reason": None}
-            return [choice | ({"logprobs": {"content": self._scored([one])}} if one.logprobs else {})]
-        calls = {"tool_calls": _calls(one)} if one.calls else {}
-        said = [{"index": 0, "delta": {**role, "content": "", **calls}, "finish_reason": None}] if calls or role else []
-        return [*said, {"index": 0, "delta": {}, "finish_reason": _reason(one)}]
-
-    def _scored(self, parts: list[Part]) -> list[dict[str, Any]]:
-        return [token for part in parts for token in logprobs(part, getattr(self._asked, "top_logprobs", 0))]
-
-    def whole(self, parts: list[Part], end: End) -> dict[str, Any]:
-        """The answer in one."""
-        thinking = "".join(part.thinking for part in parts)
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(part.content for part in parts)}
-        message |= ({"reasoning": thinking} if thinking else {}) | ({"tool_calls": _calls(end)} if end.calls else {})
-        scored = self._scored(parts)
-        choice = {"index": 0, "message": message, "finish_reason": _reason(end)}
-        choice |= {"logprobs": {"content": scored}} if scored else {}
-        return self.head(self.kind) | {"choices": [choice], "usage": _usage(end)}
-
-
-class _Text(_Chat):
-    """One text completion: as events, or whole."""
-
-    name, kind = "cmpl", "text_completion"
+    def _choice(self, part: Part, end: End | None, field: str) -> dict[str, Any]:
+        """``field``: "delta" in an event, "message" in a whole answer."""
+        reason = None if end is None else "tool_calls" if end.calls and end.reason == "stop" else end.reason
+        if not self._chat:
+            return {"index": 0, "text": part.content, "finish_reason": reason}
+        said: dict[str, Any] = {**self._role, "content": part.content}
+        said |= {"reasoning": part.thinking} if part.thinking else {}
+        said |= {"tool_calls": _calls(end)} if end and end.calls else {}
+        scored = {"logprobs": {"content": logprobs(part, self._asked)}} if part.logprobs else {}
+        return {"index": 0, field: said, "finish_reason": reason, **scored}
 
     def events(self, one: Part | End) -> str:
         """The events that a part, or the end, makes."""
-        end = isinstance(one, End)
-        choice = {
-            "text": "" if isinstance(one, End) else one.content,
-            "index": 0,
-            "finish_reason": _reason(one) if isinstance(one, End) else None,
-        }
-        wanted = self._asked.stream_options.include_usage
-        none = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}} if wanted else {}
-        text = _event(self.head(self.kind) | {"choices": [choice]} | none)
-        if isinstance(one, End) and wanted:
-            text += _event(self.head(self.kind) | {"choices": [], "usage": _usage(one)})
-        return text + (_DONE if end else "")
+        part, end = (one, None) if isinstance(one, Part) else (Part(), one)
+        choices = [self._choice(part, end, "delta")]
+        if self._chat and end:  # the reason comes after all else
+            said = [choices[0] | {"finish_reason": None}] if end.calls or self._role else []
+            choices = [*said, choices[0] | {"delta": {}}]
+        self._role = {}
+        chunks = [self._object([choice], None) for choice in choices]
+        chunks += [self._object([], end)] if self._asked.include_usage and end else []
+        return "".join(map(_event, chunks)) + ("data: [DONE]\n\n" if end else "")
 
-    def whole(self, parts: list[Part], end: End) -> dict[str, Any]:
+    def whole(self, part: Part, end: End) -> dict[str, Any]:
         """The answer in one."""
-        choice = {"text": "".join(part.content for part in parts), "index": 0, "finish_reason": _reason(end)}
-        return self.head(self.kind) | {"choices": [choice], "usage": _usage(end)}
+        return self._object([self._choice(part, end, "message")], end, chunk="")
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
@@ -173,10 +122,6 @@ def error_body(status: int, message: str) -> dict[str, Any]:
 
 def _event(chunk: dict[str, Any]) -> str:
     return f"data: {dumps(chunk)}\n\n"
-
-
-def _reason(end: End) -> str:
-    return "tool_calls" if end.calls and end.reason == "stop" else end.reason
 
 
 def _calls(end: End) -> list[dict[str, Any]]:
@@ -191,13 +136,9 @@ def _usage(end: End) -> dict[str, int]:
     return {"prompt_tokens": end.n_prompt, "completion_tokens": end.n_gen, "total_tokens": end.n_prompt + end.n_gen}
 
 
-def _model(name: str, created: int) -> dict[str, Any]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": created,
-        "owned_by": name.split("/")[-2] if "/" in name else "library",
-    }
+def _model(name: str, modified: datetime) -> dict[str, Any]:
+    owner = name.split("/")[-2] if "/" in name else "library"
+    return {"id": name, "object": "model", "created": int(modified.timestamp()), "owned_by": owner}
 
 
 def _base64(vector: list[float]) -> str:

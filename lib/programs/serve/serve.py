@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from programs.serve.app import create_app
 from programs.serve.bodies import WHERE, seconds
 from programs.serve.catalogue import Catalogue
-from programs.serve.guard import Door, allowed_origins, is_local
+from programs.serve.guard import Guard, is_local
 from programs.serve.runner import KEEP_ALIVE_S, Pool
 from workbook.errors import BadOption
 
 LOOPBACK, PORT, KEY = "127.0.0.1", 11434, "WORKBOOK_SERVE_KEY"
-_HEADERS_S, _KEEP_S, _END_S = 30, 75, 1
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,13 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> None:
     """
     named = dict(_named(settings.models))
     with listening(settings.host, settings.port) as listener:
+        bound, port = listener.getsockname()[:2]  # what counts is where it listens, not by which name
         key = settings.key or os.environ.get(KEY, "")
-        bound = str(listener.getsockname()[0])  # what counts is where it listens, not by which name
-        fresh = not key and not is_local(bound)
-        key = _checked(secrets.token_urlsafe(24) if fresh else key)
-        catalogue = Catalogue(named)
-        door = Door(bound, key, origins=allowed_origins())
-        app = create_app(catalogue, Pool(_keep_alive_s()), door)
+        fresh = "" if key or is_local(bound) else secrets.token_urlsafe(24)
+        key = _checked(key or fresh)
+        app = Guard(create_app(Catalogue(named), Pool(_keep_alive_s())), bound, key)
         server = uvicorn.Server(_config(app))
-        port = int(listener.getsockname()[1])
-        for line in start_lines(settings, port, key if fresh else "", bool(key), len(catalogue.entries())):
+        for line in _start_lines(settings, port, fresh, bool(key)):
             say(line)
         sys.stdout.flush()  # into a file or a pipe too: whoever started it waits for these lines
         if settings.with_parent:
@@ -63,16 +58,17 @@ def serve(settings: ServerSettings, say: Callable[[str], None] = print) -> None:
             asyncio.run(server.serve([listener]))
 
 
-def start_lines(settings: ServerSettings, port: int, fresh_key: str, keyed: bool, models: int) -> Iterable[str]:
+def _start_lines(settings: ServerSettings, port: int, fresh: str, keyed: bool) -> Iterable[str]:
     """What is said at the start; a key that was made is said here, once, and nowhere else."""
-    where = url({"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host), port)
-    yield f"{where}  workbook serve: a stand-in for Ollama, for learning, with {models} models. The real one: {WHERE}"
+    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
+    address = f"{f'[{host}]' if ':' in host else host}:{port}"
+    yield f"http://{address}  workbook serve: a stand-in for Ollama, for learning. The real one: {WHERE}"
     if port != PORT:
         if settings.port is None:
             yield f"Port {PORT} is taken, so this one was chosen."
-        yield f"For Ollama's clients: OLLAMA_HOST={where.removeprefix('http://')}"
-    if fresh_key:
-        yield f"Other machines can reach it, so it demands a key: {fresh_key}"
+        yield f"For Ollama's clients: OLLAMA_HOST={address}"
+    if fresh:
+        yield f"Other machines can reach it, so it demands a key: {fresh}"
     if keyed:
         yield f"Clients send the key as: Authorization: Bearer KEY (to choose it: {KEY}). It travels unencrypted."
     yield "End: Ctrl-C."
@@ -85,10 +81,9 @@ def listening(host: str, port: int | None) -> Iterator[socket.socket]:
     for number in (port,) if port is not None else (PORT, 0):
         try:
             family, kind, _, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-            listener = socket.socket(family, kind)
         except (OSError, OverflowError, UnicodeError) as error:
             raise BadOption(f"{host!r} is no address of this machine: {error}. Leave --host away.") from None
-        with listener:
+        with socket.socket(family, kind) as listener:
             try:
                 # On Windows, SO_REUSEADDR would let two listen at once, and so would neither.
                 alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
@@ -96,31 +91,26 @@ def listening(host: str, port: int | None) -> Iterator[socket.socket]:
                 listener.bind(place)
                 listener.listen(128)
             except (OSError, OverflowError) as error:
-                said = getattr(error, "strerror", None) or str(error)
+                said = str(error)
                 continue
             yield listener
             return
     raise BadOption(f"Nothing can listen on {host}, port {port}: {said}. Leave --port away: another is then chosen.")
 
 
-def url(host: str, port: int) -> str:
-    """The address as a URL."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
 def _keep_alive_s() -> float:
     """How long a model stays where a request does not say: OLLAMA_KEEP_ALIVE, as Ollama reads it."""
     given = os.environ.get("OLLAMA_KEEP_ALIVE", "")
-    with contextlib.suppress(ValueError):
-        asked = seconds(int(given) if given.lstrip("-").isdigit() else given or None)
-        return KEEP_ALIVE_S if asked is None else asked
-    return KEEP_ALIVE_S
+    try:
+        return seconds(int(given) if given.lstrip("-").isdecimal() else given)
+    except ValueError:
+        return KEEP_ALIVE_S
 
 
 def _named(given: Iterable[str]) -> Iterable[tuple[str, Path]]:
     for text in given:
-        name, separator, file = text.partition("=")
-        if not (separator and name.strip() and file.strip()):
+        name, _, file = text.partition("=")
+        if not (name.strip() and file.strip()):
             raise BadOption(f"--model {text!r} is not NAME=FILE.gguf, e.g. qwen=models/qwen.gguf")
         yield name.strip(), Path(file.strip()).expanduser()
 
@@ -131,39 +121,12 @@ def _checked(key: str) -> str:
     return key
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: Guard) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        http=Impatient,
-        ws="none",
-        lifespan="on",
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        headers=[("Server", "workbook-serve")],
-        timeout_keep_alive=_KEEP_S,
-        timeout_graceful_shutdown=_END_S,
-        limit_concurrency=1_000,
-        h11_max_incomplete_event_size=32 << 10,
-    )
-
-
-class Impatient(H11Protocol):
-    """A connection on which no whole request head arrives in time is closed."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock."""
-        super().connection_made(transport)
-        self._overdue = self.loop.call_later(_HEADERS_S, self._close_if_silent)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._overdue.cancel()
-        super().connection_lost(exc)
-
-    def _close_if_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+        app, http="h11", ws="none", lifespan="on", log_level="critical", access_log=False, server_header=False,
+        headers=[("Server", "workbook-serve")], timeout_keep_alive=75, timeout_graceful_shutdown=1,
+        limit_concurrency=1_000, h11_max_incomplete_event_size=32 << 10,
+    )  # fmt: skip
 
 
 def _until_parent_ends(server: uvicorn.Server) -> None:

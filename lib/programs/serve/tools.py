@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ _TOLD = (
     "You may call these tools:\n{tools}\nTo call one, answer with one line of JSON and nothing else: "
     '{{"name": "the tool", "arguments": {{}}}}. Otherwise answer in plain words.'
 )
-_WRAPPED = re.compile(r"\s*(?:```(?:json)?\s*(.*?)\s*```|<tool_call>\s*(.*?)\s*</tool_call>|(.*?))\s*", re.DOTALL)
+_FENCES = ("```json", "```", "<tool_call>")
 _BEGINS = ("{", "```", "<tool_call>")
 
 
@@ -22,17 +21,13 @@ def told(messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) ->
     made = [{"role": "system", "content": "\n\n".join([*system, _TOLD.format(tools=offered)])}]
     for message in messages:
         if message["role"] == "tool":
-            made.append(
-                {"role": "user", "content": f"Result of {message.get('name', 'the tool')}: {message['content']}"}
-            )
+            result = f"Result of {message.get('name', 'the tool')}: {message['content']}"
+            made.append({"role": "user", "content": result})
         elif message["role"] != "system":
-            calls = [_line(call["function"]) for call in message.get("tool_calls", ())]
+            called = [call["function"] for call in message.get("tool_calls", ())]
+            calls = [f'{{"name": {json.dumps(one["name"])}, "arguments": {one["arguments"]}}}' for one in called]
             made.append({"role": message["role"], "content": "\n".join([message["content"], *calls]).strip()})
     return made
-
-
-def _line(function: dict[str, Any]) -> str:
-    return json.dumps({"name": function["name"], "arguments": json.loads(function["arguments"])}, ensure_ascii=False)
 
 
 def may_call(text: str) -> bool:
@@ -46,13 +41,11 @@ def call(text: str, names: Sequence[str]) -> dict[str, Any] | None:
 
     JSON that only mentions a tool is no call, nor is one that is cut off or has no arguments.
     """
-    found = _WRAPPED.fullmatch(text)
+    for fence in _FENCES:
+        text = text.strip().removeprefix(fence).removesuffix(fence.replace("<", "</"))
     try:
-        given = json.loads(next((part for part in found.groups() if part), "")) if found else None
-    except (ValueError, RecursionError):
+        given = json.loads(text)
+        name, arguments = given["name"], {} if given["arguments"] is None else given["arguments"]
+    except (ValueError, RecursionError, TypeError, KeyError):
         return None
-    if isinstance(given, dict) and given.get("arguments", 0) is None:
-        given["arguments"] = {}
-    if not isinstance(given, dict) or given.get("name") not in names or not isinstance(given.get("arguments"), dict):
-        return None
-    return {"name": given["name"], "arguments": given["arguments"]}
+    return {"name": name, "arguments": arguments} if name in names and isinstance(arguments, dict) else None

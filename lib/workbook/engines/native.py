@@ -44,7 +44,7 @@ def library() -> Any:
     try:
         import llama_cpp
     except ImportError:
-        raise LlamaCppMissing(f"this page opens the model itself, and {why_missing()}") from None
+        raise LlamaCppMissing(f"this opens the model itself, and {why_missing()}") from None
     llama_cpp.llama_log_set(_keep_callback(llama_cpp), ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     return llama_cpp
