@@ -22,12 +22,10 @@ ENDING = ["Takeaways", "What's next", "Sources"]
 TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "11",
-    "12",
     "14",
     "21",
     "22",
     "23",
-    "24",
     "41",
     "42",
 }  # not yet brought to the form that ``taught`` holds
