@@ -30,7 +30,6 @@ AS_BEFORE = {
     "22",
     "23",
     "24",
-    "41",
     "42",
     "51",
 }  # not yet brought to the form that ``taught`` holds
