@@ -23,9 +23,7 @@ TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "11",
     "12",
-    "13",
     "14",
-    "15",
     "21",
     "22",
     "23",
