@@ -230,5 +230,5 @@ def first_sentence(text: str) -> str:
 
 
 def map_table(every: Iterable[Page] | None = None) -> MapTable:
-    """The map of all pages, with links as page 00 needs them: relative to ``notebooks/``."""
-    return MapTable(tuple(pages() if every is None else every))
+    """The map of the pages that teach, with links as page 00 needs them: relative to ``notebooks/``."""
+    return MapTable(tuple(page for page in (pages() if every is None else every) if not page.is_evidence))
