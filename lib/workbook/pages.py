@@ -224,7 +224,8 @@ class MapTable:
 
 
 def first_sentence(text: str) -> str:
-    """``text`` up to its first full stop, question or exclamation mark."""
+    """``text`` up to its first full stop, question or exclamation mark; of links their words: they hold elsewhere only."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     end = re.search(r"[.!?](?=\s+[A-Z]|$)", text)
     return text[: end.end()] if end else text
 
