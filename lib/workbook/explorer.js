@@ -49,12 +49,13 @@ function render({ model, el }) {
   const draw = () => {
     const { rows, values, caption: text } = frames[place(model)];
     const names = model.get("names");
+    const longest = Math.max(...values);
     body.replaceChildren();
     rows.forEach((row, i) => {
       const line = element("tr", body);
       element("th", line, { scope: "row", textContent: names[row] });
       const bar = element("div", element("td", line, { className: "wb-bar" }));
-      bar.style.width = `${(100 * values[i]) / values[0]}%`;
+      bar.style.width = `${(100 * values[i]) / longest}%`;
       element("td", line, { className: "wb-value", textContent: `${values[i].toFixed(1)} ${model.get("unit")}` });
     });
     caption.textContent = text;

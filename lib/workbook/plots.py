@@ -55,10 +55,12 @@ def spread(groups: Mapping[Any, Iterable[float]], title: str, xlabel: str, *, lo
     return ax
 
 
-def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Figure:
+def token_bars(
+    panels: Mapping[str, Sequence[tuple[str, float]]], title: str, xlabel: str = "probability (%)"
+) -> Figure:
     """One panel a setting, below one another, one bar a token, in the order given; all on the same scale.
 
-    ``panels``: name of the setting to pairs of a token's text and its probability (0 to 1).
+    ``panels``: name of the setting to pairs of a token's text and its probability (0 to 1, drawn times 100).
     """
     n_rows = sum(map(len, panels.values()))
     fig: Figure
@@ -71,7 +73,7 @@ def token_bars(panels: Mapping[str, Sequence[tuple[str, float]]], title: str) ->
         sns.barplot(x=percent, y=range(len(panel)), orient="h", color=PALETTE[0], ax=ax)
         ax.bar_label(ax.containers[0], fmt="%.1f", padding=3)
         ax.set_yticks(range(len(panel)), [_plain(token) for token, _ in panel])
-        ax.set(title=_plain(setting), xlabel="probability (%)")
+        ax.set(title=_plain(setting), xlabel=xlabel)
         ax.margins(x=0.15)
     fig.suptitle(_plain(textwrap.fill(title, 52)), x=0.01, ha="left")
     return fig

@@ -109,7 +109,7 @@ class Explorer(PageWidget):
         shown, controls = self.frame(), zip(self.controls, self.at, strict=True)
         setting = ", ".join(f"{control['label']} {control['choices'][at]}" for control, at in controls)
         bars = [(self.names[row], value / 100) for row, value in zip(shown.rows, shown.values, strict=True)]
-        return plots.png(plots.token_bars({setting: bars}, shown.caption))
+        return plots.png(plots.token_bars({setting: bars}, shown.caption, xlabel=self.unit))
 
 
 class SamplingExplorer(Explorer):
