@@ -20,7 +20,8 @@ CELLS = page_cells.load("2_apis/23_llama_cpp.ipynb")
 
 
 def run(*ids: str, **given: Any) -> Any:
-    return page_cells.run(CELLS, *ids, **({"path": models.packaged(), "cores": 1} | given))
+    opened = {name: getattr(llama_cpp, name) for name in ("Llama", "LlamaGrammar")}
+    return page_cells.run(CELLS, *ids, **(opened | {"path": models.packaged(), "cores": 1} | given))
 
 
 @pytest.fixture(autouse=True)

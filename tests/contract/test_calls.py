@@ -11,7 +11,7 @@ from functools import cache, partial
 import pytest
 from calls import ROUTES, Call
 from servers import Server
-from toolish import TOOLISH
+from toolish import ASKED, TOOLISH, WEATHER, called, user
 from wire import Reply, call, differences
 
 
@@ -67,6 +67,34 @@ def test_the_calls_show_calls_and_thinking(mine: Callable[[Call], Reply]) -> Non
     assert said["v1 chat: reasoning"]["choices"][0]["message"]["reasoning"]
     assert said["v1 chat: a call"]["choices"][0]["finish_reason"] == "tool_calls"
     assert {"tools", "thinking"} <= set(said["show: a model with tools"]["capabilities"])
+
+
+def test_a_call_that_is_cut_off_is_text_and_never_an_empty_answer(ours: Server) -> None:
+    for n, says in ((3, "tool call"), (14, "get_weather"), (24, "get_weather"), (48, "")):
+        options = {"num_predict": n, "repeat_penalty": 1.0, "temperature": 0, "num_thread": 1}
+        body = {"model": TOOLISH, "messages": ASKED, "tools": [WEATHER], "stream": False, "options": options}
+        said = call(ours.url, "POST", "/api/chat", body).value
+        assert said["done_reason"] == ("stop" if n == 48 else "length")
+        assert says in said["message"]["content"]
+        assert bool(said["message"].get("tool_calls")) is (n == 48)
+
+
+def test_an_over_long_talk_with_tools_keeps_the_question(ours: Server) -> None:
+    asked = [user("The weather in Paris?"), called("Paris")]
+    talk = [user("Hello. " * 200), {"role": "assistant", "content": "Hello."}, *asked]
+    for result, status in (("Sunny. " * 20, 200), ("Sunny. " * 300, 400)):
+        told = {"role": "tool", "tool_name": "get_weather", "content": result}
+        body = {"model": TOOLISH, "messages": [*talk, told], "tools": [WEATHER], "stream": False}
+        reply = call(
+            ours.url, "POST", "/api/chat", body | {"options": {"num_ctx": 512, "num_predict": 1, "num_thread": 1}}
+        )
+        assert reply.status == status, reply.text
+        if status == 200:  # what is read is the end of the talk with its question, not the greeting
+            alone = call(
+                ours.url, "POST", "/api/chat", body | {"messages": [*asked, told], "options": {"num_predict": 1}}
+            )
+            more = reply.value["prompt_eval_count"] - alone.value["prompt_eval_count"]
+            assert 0 <= more < 20, "the greeting before it may stay, its 200 words may not"
 
 
 def test_what_ours_does_not_do_it_says_in_one_line(ours: Server) -> None:

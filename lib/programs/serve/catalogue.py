@@ -39,8 +39,8 @@ class Catalogue:
         self._look_at, self._lock = 0.0, threading.Lock()
 
     def entries(self) -> list[Entry]:
-        """All models, the newest first. Call it in a thread."""
-        return sorted(self._all(), key=lambda entry: (entry.modified_at, entry.name), reverse=True)
+        """All models, those that write first (a chat program takes the first), then the newest. Call it in a thread."""
+        return sorted(self._all(), key=lambda e: ("completion" in e.capabilities, e.modified_at, e.name), reverse=True)
 
     def find(self, name: str) -> Entry:
         """The model of this name; ":latest" may be left out, letters' case does not count. Call it in a thread.

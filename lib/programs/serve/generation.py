@@ -116,7 +116,7 @@ async def _request(child: Child, ask: Ask) -> tuple[str, dict[str, Any]]:
     num_ctx, n_predict = child.setting.num_ctx, ask.options.num_predict
     n_predict = n_predict if n_predict >= 0 else 10 * num_ctx
     messages: Messages = ask.messages
-    if ask.tools and not ask.native_tools:
+    if ask.tools and not ask.native_tools and len(json.dumps(ask.tools)) < 2 * num_ctx:  # else they fill the window
         messages = plain_tools.told(messages, ask.tools)
     prompt: Any = ask.prompt
     size = len(ask.prompt.encode()) + len(ask.context) + sum(len(json.dumps(m)) for m in (*messages, *ask.tools))
@@ -190,6 +190,7 @@ class _Sorter:
         self._ask = ask
         self._names = [tool["function"]["name"] for tool in ask.tools] if not ask.native_tools else []
         self._held = ""  # what may become a call in plain text
+        self._said = False
         self._calls: dict[int, dict[str, str]] = {}
         self._tokens: list[int] = []
         self._timings: dict[str, Any] = {}
@@ -215,7 +216,9 @@ class _Sorter:
             content = ""
             if not plain_tools.may_call(self._held):
                 content, self._held, self._names = self._held, "", []
-        return Part(content, delta.get("reasoning_content") or "", tuple(logprobs))
+        thinking = delta.get("reasoning_content") or ""
+        self._said = self._said or bool(content or thinking)
+        return Part(content, thinking, tuple(logprobs))
 
     def rest(self) -> str:
         """What was held back and is no call; and a call that was cut off, as the text that it is."""
@@ -227,6 +230,8 @@ class _Sorter:
             if not isinstance(_object(call["arguments"]), dict):
                 text += f'{{"name": {json.dumps(call["name"])}, "arguments": {call["arguments"]}'
                 del self._calls[index]
+        if self._ask.tools and self._reason == "length" and not (self._said or text or self._calls):
+            return "[num_predict was reached where a tool call began]"
         return text
 
     def end(self, load_ns: int, prompt: Sequence[int]) -> End:

@@ -17,7 +17,14 @@ from workbook.engines import Info
 from workbook.pages import Measured, Page
 
 RUN_ALL_S = 60  # that Run All may take on two cores and 8 GB
-PACKAGES = ("anywidget", "llama-cpp-python", "matplotlib", "numpy", "ollama", "xllamacpp")  # that change what a page shows or costs
+PACKAGES = (
+    "anywidget",
+    "llama-cpp-python",
+    "matplotlib",
+    "numpy",
+    "ollama",
+    "xllamacpp",
+)  # that change what a page shows or costs
 
 
 def embedded() -> Info:
