@@ -70,6 +70,30 @@ def test_what_the_name_does_not_say_is_none():
     assert {key for key, value in found.items() if value not in (None, ())} == {"text", "family"}
 
 
+MISREAD = Path(__file__).parent / "fixtures" / "misread_names.csv"
+"""Names that people reported as read wrongly, and more of each kind; an organisation only where it is the point."""
+
+
+@pytest.mark.parametrize(("text", "reading"), list(csv.reader(MISREAD.open(encoding="utf-8")))[1:])
+def test_names_that_were_misread_elsewhere(text, reading):
+    found = {
+        key: value for key, value in vars(parse(text)).items() if value not in (None, ()) and key not in ("text", "tag")
+    }
+    said = {key: "|".join(value) if isinstance(value, tuple) else shown(value) for key, value in found.items()}
+    if "organisation" not in reading:
+        said.pop("organisation", None)
+    assert said == dict(part.split(" ", 1) for part in reading.split("; "))
+
+
+def test_a_refused_name_still_tells_what_it_states():
+    for text, said in {
+        "model.shard-00001-of-00005.gguf": "says only: gguf, part 1 of 5.",
+        "ggml-model-IQ4_XS.gguf": "says only: IQ4_XS, gguf.",
+    }.items():
+        with pytest.raises(BadName, match=re.escape(said)):
+            parse(text)
+
+
 def test_experts_are_no_size():
     assert parse("mixtral:8x7b").size_b is None
     assert (parse("mixtral:8x7b").experts, parse("mixtral:8x7b").expert_b) == (8, 7)

@@ -99,6 +99,8 @@ def test_what_is_typed_is_cut_and_examples_are_held(monkeypatch: pytest.MonkeyPa
         answer = json.loads(explorer.answer)
         assert answer["text"] == typed[:LONGEST]
         assert len(answer["tokens"]) == len(typed[:LONGEST])
+    kinds = TokenExplorer(lambda t: [("family", t)], {"one": "llama"}, unit="parts")
+    assert (kinds.unit, kinds.cut("qwen")["tokens"]) == ("parts", [["family", "qwen"]])
     assert "innerHTML" not in str(TokenExplorer._esm)
     assert islands.ENDING.search(str(TokenExplorer._esm))
 

@@ -16,7 +16,7 @@ function labelled(parent, text, name, properties) {
   return element(name, label, properties);
 }
 
-function show(list, caption, { text, tokens }) {
+function show(list, caption, unit, { text, tokens }) {
   list.replaceChildren();
   tokens.forEach(([id, shown]) => {
     const item = element("li", list);
@@ -24,18 +24,20 @@ function show(list, caption, { text, tokens }) {
     element("span", item, { className: "wb-id", textContent: id });
   });
   const characters = [...text].length;
-  caption.textContent = `${tokens.length} tokens for ${characters} characters.`;
+  const counted = tokens.length === 1 ? unit.replace(/s$/, "") : unit;
+  caption.textContent = `${tokens.length} ${counted} for ${characters} characters.`;
 }
 
 function render({ model, el }) {
   const root = element("div", el, { className: "wb-explorer wb-tokens" });
   const examples = JSON.parse(model.get("examples"));
+  const unit = model.get("unit");
   const choice = labelled(root, "stored text", "select", {});
   examples.forEach(({ name }, i) => element("option", choice, { value: i, textContent: name }));
   const box = labelled(root, "your text", "textarea", { rows: 3, maxLength: model.get("longest"), disabled: true });
   const note = element("p", root, { className: "wb-note", textContent: ALONE });
   const list = element("ol", root, { className: "wb-list" });
-  list.setAttribute("aria-label", "tokens and their ids");
+  list.setAttribute("aria-label", unit === "tokens" ? "tokens and their ids" : unit);
   const caption = element("p", root, { className: "wb-caption" });
   caption.setAttribute("aria-live", "polite");
 
@@ -43,11 +45,11 @@ function render({ model, el }) {
     const example = examples[model.get("at")];
     choice.value = model.get("at");
     box.value = example.text;
-    show(list, caption, example);
+    show(list, caption, unit, example);
   };
   const cut = () => {
     const answer = JSON.parse(model.get("answer"));
-    if (answer.text === box.value) show(list, caption, answer);
+    if (answer.text === box.value) show(list, caption, unit, answer);
   };
   const alive = () => {
     box.disabled = false;

@@ -23,8 +23,8 @@ from workbook import plots
 Distribution = Callable[[float, int, float], tuple[Sequence[int], Sequence[float]]]
 """(temperature, top_k, top_p) to the ids that are kept and their probabilities."""
 
-Pieces = Callable[[str], Sequence[tuple[int, str]]]
-"""A text to its tokens: the id of each, and the words or signs to show for it."""
+Pieces = Callable[[str], Sequence[tuple[int | str, str]]]
+"""A text to its pieces: the id or kind of each, and the words or signs to show for it."""
 
 TEMPERATURES = tuple(round(0.2 * step, 1) for step in range(11))
 TOP_KS = (0, 100, 40, 10, 3, 1)
@@ -151,6 +151,7 @@ class TokenExplorer(PageWidget):
     Parameters
     ----------
     pieces : the page's own way to cut a text. examples : name to text; the first one shows at the start.
+    unit : what the pieces are, when they are no tokens.
     """
 
     advice = "type into the box"
@@ -158,6 +159,7 @@ class TokenExplorer(PageWidget):
     _css = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", "token_widget.css"))
     examples = traitlets.Unicode().tag(sync=True)  # JSON: as one text, a stored page has it on one line
     at = traitlets.Int(0).tag(sync=True)
+    unit = traitlets.Unicode("tokens").tag(sync=True)
     longest = traitlets.Int(LONGEST).tag(sync=True)
     typed = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Unicode("{}").tag(sync=True)
@@ -165,17 +167,20 @@ class TokenExplorer(PageWidget):
     asked = traitlets.Int(0).tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, pieces: Pieces, examples: Mapping[str, str]) -> None:
+    def __init__(self, pieces: Pieces, examples: Mapping[str, str], unit: str = "tokens") -> None:
         self._pieces = pieces
         held = [{"name": name, **self.cut(text)} for name, text in examples.items()]
-        super().__init__(examples=json.dumps(held, separators=(",", ":")))
+        super().__init__(examples=json.dumps(held, separators=(",", ":")), unit=unit)
 
     def cut(self, text: str) -> dict[str, Any]:
         """``text`` and its tokens, as the script takes them."""
         text = text[:LONGEST]
         # A browser can send half a character.
         tokens = self._pieces(text.encode("utf-8", "replace").decode("utf-8"))
-        return {"text": text, "tokens": [[int(token), shown] for token, shown in tokens]}
+        return {
+            "text": text,
+            "tokens": [[token if isinstance(token, str) else int(token), shown] for token, shown in tokens],
+        }
 
     @traitlets.observe("typed")
     def _cut_typed(self, change: Any) -> None:

@@ -30,6 +30,7 @@ class ModelName:
     ``size_b``: all parameters; ``active_b``: those used for one token (``A3B``); ``effective_b``: Gemma's ``E4B``;
     ``experts`` of ``expert_b`` each (``8x7B``), whose product is no size. ``also``: another family in the name;
     ``size_word``: mini, small, large; ``date`` and ``context`` as written; ``part`` of ``parts``: one file of several;
+    ``notes``: what other numbers count (pixels, groups, tokens of training), and a maker who is not the organisation;
     ``unread``: words with a meaning that is not known here. Letters are small, but for ``text``, ``organisation``,
     ``tag``, and ``quantization``, whose are large.
     """
@@ -54,6 +55,7 @@ class ModelName:
     tag: str | None = None
     part: int | None = None
     parts: int | None = None
+    notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 
@@ -66,7 +68,7 @@ def parse(text: str) -> ModelName:
         raise BadName(f"{_quoted(text)} is no name: letters, digits and - _ . : / only, no spaces. Example: qwen3:8b")
     parser = _Parser(text)
     for stem in _stems(text, parser):
-        parser.open_family = parser.family is None and not parser.read
+        parser.open_family = parser.family is None and not parser.read.keys() - {"notes"}
         parser.stem(stem)
     return parser.name()
 
@@ -75,6 +77,10 @@ def _stems(text: str, parser: _Parser) -> list[str]:
     """The parts of ``text`` that describe the model, the places around them noted in ``parser``."""
     address = re.fullmatch(r"https?://(.+?)/?", text)
     path = address[1] if address else text
+    if cached := vocabulary.CACHED.search(path):  # a folder of the Hugging Face cache, or a file in it
+        path = "/".join(filter(None, cached.groups()))
+    elif "/" not in path and re.fullmatch(r"[A-Za-z][\w.-]*?--[A-Za-z][\w.-]+", path):
+        path = path.replace("--", "/", 1)  # as programs write organisation/name where a slash cannot stand
     if re.match(r"[/~.]|[A-Za-z]:[\\/]", path) or "\\" in path:  # a file on this machine: its folders say nothing
         path = re.split(r"[/\\]", path)[-1]
         if PurePosixPath(path).suffix.lower() not in vocabulary.EXTENSIONS:
@@ -98,7 +104,8 @@ def _stems(text: str, parser: _Parser) -> list[str]:
         raise BadName(f"{_quoted(text)} has more parts than organisation/name.")
     parser.tag = tag or None
     if not is_file:
-        return [parts[1] if len(parts) > 2 else last, *([tag] if tag and tag != "latest" else [])]
+        stem = parser.made(parts[1] if len(parts) > 2 else last)
+        return [stem, *([tag] if tag and tag != "latest" else [])]
     stem = parser.file(last)
     generic = vocabulary.GENERIC.match(stem)  # model-00001-of-00004: only the repository names it
     rest = stem[generic.end() :] if generic else stem
@@ -128,13 +135,17 @@ class _Parser:
 
     def name(self) -> ModelName:
         """The record. Raises BadName where nothing was a family's name."""
-        if self.family is None:
-            raise BadName(f"{_quoted(self.text)} names no model: no word in it is a family's. Example: qwen3:8b")
         seen = {kind: tuple(dict.fromkeys(read)) for kind, read in self.read.items()}
+        if self.family is None:
+            stated = [*seen.get("quantization", ()), self.found.get("format")]
+            if "part" in self.found:
+                stated.append(f"part {self.found['part']} of {self.found['parts']}")
+            only = f" It says only: {', '.join(filter(None, stated))}." if any(stated) else ""
+            raise BadName(f"{_quoted(self.text)} names no model: no word in it is a family's.{only} Example: qwen3:8b")
         return ModelName(
             text=self.text, family=self.family, registry=self.registry, organisation=self.organisation, tag=self.tag,
             quantization="-".join(seen.get("quantization", ())) or None,
-            variants=seen.get("variants", ()), unread=seen.get("unread", ()), **self.found,
+            variants=seen.get("variants", ()), notes=seen.get("notes", ()), unread=seen.get("unread", ()), **self.found,
         )  # fmt: skip
 
     def add(self, kind: str, word: str) -> None:
@@ -149,16 +160,29 @@ class _Parser:
             self.found["part"], self.found["parts"], stem = int(part[1]), int(part[2]), stem[: part.start()]
             if not 1 <= int(part[1]) <= int(part[2]):
                 raise BadName(f"{_quoted(self.text)} cannot be: part {int(part[1])} of {int(part[2])}.")
-        maker, _, rest = stem.partition("_")  # google_gemma-3-4b-it: who made it, before a re-uploader's file name
-        if rest and self.organisation is None and maker.lower() in vocabulary.makers():
-            self.organisation, stem = maker, rest
-        return stem
+        return self.made(stem)
+
+    def made(self, stem: str) -> str:
+        """``stem`` without who made the model, as re-uploaders write it: google_gemma-3-4b-it."""
+        maker, _, rest = stem.partition("_")
+        if not rest or not (
+            maker.lower() in vocabulary.makers() or re.search(r"-(ai|org|labs?|research)$", maker.lower())
+        ):
+            return stem
+        if self.organisation is None:
+            self.organisation = maker
+        else:
+            self.add("notes", f"maker {maker}")
+        return rest
 
     def stem(self, stem: str) -> None:
         """Read the part of a name that has neither place nor extension."""
         for quant in vocabulary.QUANT.findall(stem):
-            self.add("quantization", quant.upper())
+            self.add("quantization", "1.58BIT" if quant.startswith("1.58") else quant.upper())
         stem = re.sub(r"(?<=\d)_(?=\d)", ".", vocabulary.QUANT.sub("-", stem))
+        for count in vocabulary.TOKENS.findall(stem):
+            self.add("notes", f"{count.upper()} training tokens")
+        stem = vocabulary.TOKENS.sub("-", stem)
         for date in vocabulary.DATE.finditer(stem):
             if len(date[1]) > 4 or (vocabulary.SHORT_DATE.fullmatch(date[1]) and date[1] != "1024" and date.start()):
                 self.found.setdefault("date", date[1])
@@ -188,8 +212,11 @@ class _Parser:
             self.found["active_b" if active[1] == "a" else "effective_b"] = _billions(active[2], active[3])
         elif re.fullmatch(r"\d{1,3}e", token) and vocabulary.SIZE.fullmatch(before) and "size_b" in self.found:
             self.found |= {"active_b": self.found.pop("size_b"), "experts": int(token[:-1])}  # Llama 4: 17B active
-        elif re.fullmatch(r"\d{1,4}k", token):
-            self.found.setdefault("context", token)
+        elif re.fullmatch(r"\d{1,4}k", token) and before not in ("step", "steps"):
+            if "size_b" not in self.found and "stories" in (self.family or ""):
+                self.found["size_b"] = _billions(token[:-1], "k")
+            else:
+                self.found.setdefault("context", token)
         else:
             return False
         self.open_family = self.open_family and self.family is None
@@ -204,7 +231,9 @@ class _Parser:
         elif unit == "m":
             self.found.setdefault("context", token)  # a million tokens, not of parameters
         elif unit == "t":
-            self.add("unread", token)  # as in 2B-4T: the tokens it was trained on
+            self.add("notes", f"{token.upper()} training tokens")  # as in 2B-4T
+        elif known < value and "moe" in f"{self.family} {self.read.get('variants')}" and "active_b" not in self.found:
+            self.found |= {"size_b": value, "active_b": known}  # OLMoE-1B-7B: the active ones first
         elif value != known:
             raise BadName(f"{_quoted(self.text)} names two sizes, {known:g}B and {value:g}B. Which is it?")
 
@@ -244,7 +273,9 @@ class _Parser:
             self.add("variants" if kind == "format" else "unread", word)
 
     def number(self, token: str, before: str) -> None:
-        """Versions: 3, v0.3, 3n, r1; a second number after a first is its decimal: claude-3-5."""
+        """Versions: 3, v0.3, 3n, r1; a second number after a first is its decimal: claude-3-5, qwen2-5, v1-5."""
+        if self.counted(token, before):
+            return
         version, known = vocabulary.VERSION.fullmatch(token), self.found.get("version")
         follows = self.open_family and self.family is not None
         self.open_family = self.open_family and self.family is None
@@ -252,14 +283,27 @@ class _Parser:
             self.found["also"] = before + version[1]  # hermes-3-llama-3.1
         elif version and known is None and self.family is not None and (version[1] or follows):
             self.found["version"] = version[1] or version[2]
-        elif re.fullmatch(r"\d", token) and known == before:
-            self.found["version"] = f"{before}.{token}"
+        elif re.fullmatch(r"\d", token) and known and before in (known, f"v{known}", f"{self.family}{known}"):
+            self.found["version"] = f"{known}.{token}"
+        elif version and known and version[1] and version[1].startswith(f"{known}."):
+            self.found["version"] = version[1]  # internlm2:7b-chat-v2.5
         else:
             self.add("unread", token)
 
+    def counted(self, token: str, before: str) -> bool:
+        """Numbers of something else: pixels of a picture and of its patches, weights that share one scale."""
+        side = vocabulary.PIXELS if vocabulary.PICTURES.search(f"{self.family} {before}") else r"(\d{3,4})px"
+        if group := vocabulary.GROUP.fullmatch(token):
+            self.add("notes", f"groups of {group[1] or group[2]}")
+        elif pixels := re.fullmatch(side, token):
+            self.add("notes", f"{pixels[1]} pixels")
+        else:
+            return False
+        return True
+
 
 def _billions(number: str, unit: str) -> float:
-    return round(float(number) * {"m": 0.001, "b": 1.0, "t": 1000.0}[unit], 9)
+    return round(float(number) * {"k": 1e-6, "m": 0.001, "b": 1.0, "t": 1000.0}[unit], 9)
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Page 15: its own codecs against ggml, byte for byte; wrong codecs that must be caught."""
+"""Evidence 95: its codecs against ggml, byte for byte; wrong codecs that must be caught."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("llama_cpp")
 gguf = pytest.importorskip("gguf")
 from workbook.engines import ggml  # noqa: E402
 
-LINK = "1_theory/15_quantization.ipynb"
+LINK = "9_evidence/95_quantization.ipynb"
 CELLS = page_cells.load(LINK)
 CODEC = page_cells.tagged(LINK, "codec")
 NAMES = ("Q8_0", "Q4_0", "Q4_1")
