@@ -23,12 +23,6 @@ TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
     "11",
     "12",
-<<<<<<< HEAD
-    "13",
-    "15",
-=======
-    "14",
->>>>>>> main
     "21",
     "22",
     "23",
