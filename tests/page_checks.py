@@ -21,15 +21,11 @@ NBVAL_COMMENT = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", re.M)
 ENDING = ["Takeaways", "What's next", "Sources"]
 TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
-    "11",
-    "12",
     "21",
     "22",
     "23",
-    "24",
     "41",
     "42",
-    "51",
 }  # not yet brought to the form that ``taught`` holds
 CORE_WORDS, CORE_CELLS, FURTHER_SHARE = 1300, 18, 1 / 3
 SKIPPING_TAGS = {"nbval-skip", "nbval-check-output", "skip-execution"}

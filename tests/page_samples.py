@@ -12,7 +12,7 @@ HEAD = """# Count to two
 
 Two numbers and what they add up to. A page for tests.
 
-*Time: 5 minutes · RAM: 1 GB · Download: none*
+*Time: 10 minutes · RAM: 1 GB · Download: none*
 
 **Before this page**: nothing.
 
@@ -21,11 +21,9 @@ Two numbers and what they add up to. A page for tests.
 - count;
 - add;
 - stop."""
-TAIL = """## Takeaways
+TAIL = """## The decision
 
-- One, two.
-- One and two are three.
-- Enough.
+Stop at two.
 
 ## What's next
 
@@ -47,6 +45,10 @@ MEASURED = {
 }  # fmt: skip
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+PICTURE = nbformat.v4.new_output("display_data", data={"image/png": PNG, "text/plain": "<Figure>"})
+
+
 def stream(text: str) -> Any:
     return nbformat.v4.new_output("stream", name="stdout", text=text)
 
@@ -59,16 +61,17 @@ def sample(number: str = "11") -> Any:
         code(
             "from workbook.doctor import versions\nfrom workbook.exercises import check\n\nprint(versions())",
             id="setup",
+            metadata={"tags": ["check"], "mystnb": {"image": {"alt": "One bar and two bars."}}},
         ),
         code("import time\n\nnow = time.time()\nprint(now)", id="live", metadata={"tags": ["nbval-ignore-output"]}),
-        code("assert now > 0", id="asserted"),
+        code("assert now > 0", id="asserted", metadata={"tags": ["check"]}),
         code("1 + 2", id="sum"),
         code(f'# Exercise {number}.1. One and two?\nanswer = ...\ncheck("{number}.1", answer)', id="exercise-1"),
         code(f'# Exercise {number}.2. Two and three?\nanswer = ...\ncheck("{number}.2", answer)', id="exercise-2"),
         text(TAIL, id="tail"),
     ]
     outputs = {
-        "setup": [stream("Python 3.11.7\n")],
+        "setup": [stream("Python 3.11.7\n"), PICTURE],
         "live": [stream("1.5\n")],
         "sum": [nbformat.v4.new_output("execute_result", data={"text/plain": "3"}, execution_count=4)],
         "exercise-1": [stream(f"{number}.1  Not answered yet.\n")],
@@ -77,7 +80,7 @@ def sample(number: str = "11") -> Any:
     for cell in cells:
         if cell.cell_type == "code":
             cell.execution_count, cell.outputs = 1, outputs.get(cell.id, [])
-    metadata = {"workbook": {"engine": "any", "minutes": 5, "ram_gb": 1, "download_mb": 0, "measured": dict(MEASURED)}}
+    metadata = {"workbook": {"engine": "any", "minutes": 10, "ram_gb": 1, "download_mb": 0, "measured": dict(MEASURED)}}
     notebook = normalize.normalize(nbformat.v4.new_notebook(cells=cells, metadata=metadata))
     notebook.metadata.workbook.measured.sources = cost.digest(notebook)
     return notebook

@@ -80,8 +80,8 @@ def test_many_values_use_the_normal_approximation() -> None:
     assert low < 1.02 < high
 
 
-def guarded(*found: Record, by: str = "run_id") -> None:
-    sides.require_comparable(records.frame(found), by)
+def guarded(*found: Record, by: str = "run_id") -> list[str]:
+    return sides.require_comparable(records.frame(found), by)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,13 @@ def guarded(*found: Record, by: str = "run_id") -> None:
     [
         ("method", "client-stream"), ("n_prompt", 121), ("n_threads", 1), ("quant", "Q8_0"), ("prompt_id", "tg128"),
         ("model_name", "other"), ("engine", "embedded"), ("type_k", "q8_0"), ("max_tokens", 12), ("temperature", 1.0),
-        ("host", "other"), ("cores", 4), ("flash_attn", "on"), ("on_battery", True), ("n_threads", None), ("gpus", None),
+        ("host", "other"), ("cores", 4), ("flash_attn", "on"), ("on_battery", True), ("n_threads", None), ("quant", None),
     ],
 )  # fmt: skip
 def test_the_guard_names_what_differs(field: str, value: object) -> None:
+    known = {"type_k": "f16", "flash_attn": "off", "on_battery": False}
     with pytest.raises(NotComparable, match=rf"differ in {field} \("):
-        guarded(sample(), sample(run_id=TWO, **{field: value}))
+        guarded(sample(**known), sample(run_id=TWO, **known | {field: value}))
 
 
 def test_only_what_is_compared_may_differ() -> None:
@@ -110,6 +111,14 @@ def test_only_what_is_compared_may_differ() -> None:
         guarded(one, sample(method="client-stream"), by="method")
     with pytest.raises(NotComparable, match=r"and \d+ fields more"):
         guarded(one, sample(host="other", cores=16, kernel="9", n_threads=1, quant="F16"))
+
+
+def test_what_one_side_does_not_tell_is_named_and_forbids_nothing() -> None:
+    old = sample(engine_build=None, on_battery=None)
+    assert guarded(old, sample(run_id=TWO, engine_build="b10488", on_battery=False)) == ["engine_build", "on_battery"]
+    assert guarded(old, sample(run_id=TWO, engine_build=None, on_battery=None)) == []
+    with pytest.raises(NotComparable, match=r"engine_build \(b10488, b9, unknown\)"):
+        guarded(old, sample(engine_build="b10488"), sample(engine_build="b9"))
 
 
 def keep(folder: Path, run_id: str, rates: list[float], **changes: object) -> None:
@@ -131,18 +140,29 @@ def test_two_runs(tmp_path: Path) -> None:
     store.append(tmp_path / "x" / f"{TWO}.jsonl", sample(run_id=TWO, rep_index=0, is_warmup=True, gen_ns=1))
     found = compare(tmp_path, "aaa", "b")
     (tg,) = of(found)
-    assert (tg.n_a, tg.n_b, tg.verdict, tg.ratio) == (5, 5, "B faster", pytest.approx(2, rel=1e-3))
-    assert [(e.ratio, e.verdict) for e in of(found, "pp_ts")] == [(1.0, "undecided")]
+    assert (tg.n_a, tg.n_b, tg.ratio) == (5, 5, pytest.approx(2, rel=1e-3))
+    assert set(found.effects["verdict"]) == {"no verdict"}, "one run a side, however far apart"
+    assert "No verdict before 4 runs a side, recorded in turns" in str(found)
+
+
+def test_four_runs_a_side_are_a_verdict(tmp_path: Path) -> None:
+    for i, rate in enumerate([100.0, 110, 95, 105]):
+        keep(tmp_path, f"{i}" * 12, [rate] * 5, n_threads=1)
+        slow = {"ttft_ns": 600_000_000, "ttf_answer_ns": 600_000_000}
+        keep(tmp_path, f"{i + 4}" * 12, [2 * rate] * 5, n_threads=2, **slow)
+    found = compare(tmp_path, "1", "2", kind="n_threads")
+    assert [e.verdict for e in of(found)] == ["B faster"]
     assert [e.verdict for e in of(found, "ttft")] == ["B slower"], "a longer time is slower"
-    assert "another run may lie further off" in str(found)
-    assert [e.verdict for e in of(compare(tmp_path, "b", "a"))] == ["B slower"]
+    assert [e.verdict for e in of(found, "pp_ts")] == ["undecided"]
+    assert "No verdict" not in str(found)
+    assert [e.verdict for e in of(compare(tmp_path, "2", "1", kind="n_threads"))] == ["B slower"]
 
 
 def test_three_repetitions_a_side_decide_nothing(tmp_path: Path) -> None:
     keep(tmp_path, ONE, STEADY[:3])
     keep(tmp_path, TWO, [9 * rate for rate in STEADY[:3]])
     found = compare(tmp_path, ONE, TWO)
-    assert set(found.effects["verdict"]) == {"undecided"}
+    assert set(found.effects["verdict"]) == {"no verdict"}
     assert "too few" in str(found)
 
 
@@ -172,9 +192,9 @@ def test_hosts_and_models(tmp_path: Path) -> None:
     keep(tmp_path, TWO, [2 * rate for rate in STEADY], host="right", cores=16, kernel="7")
     keep(tmp_path, THREE, STEADY, host="left", cores=2, kernel="6", model_name="other:7b", quant="Q8_0")
     hosts = compare(tmp_path, "left", "right", where=["model_name=smollm2:135m"])
-    assert set(hosts.effects["verdict"]) == {"B faster", "undecided"}
+    assert [e.ratio for e in of(hosts)] == [pytest.approx(2, rel=1e-3)]
     models = compare(tmp_path, "smollm2:135m", "other:7b", where=["host=left"])
-    assert set(models.effects["verdict"]) == {"undecided"}
+    assert [e.ratio for e in of(models)] == [1]
     with pytest.raises(NotComparable, match="host"):
         compare(tmp_path, "smollm2:135m", "other:7b")
 
@@ -202,8 +222,10 @@ def test_names_that_fit_nothing_too_much_or_several_things(tmp_path: Path) -> No
     with pytest.raises(BadOption, match="--by"):
         compare(tmp_path, "abba", "cafe")
     assert compare(tmp_path, "abba", "cafe", kind="run").a == "abba" * 3
-    with pytest.raises(BadOption, match="run, host, model"):
-        compare(tmp_path, "ab", "ac", kind="engine")
+    with pytest.raises(BadOption, match="no field 'colour'"):
+        compare(tmp_path, "ab", "ac", kind="colour")
+    with pytest.raises(BadOption, match="fit no n_threads"):
+        compare(tmp_path, "2", "9", kind="n_threads")
 
 
 def test_nothing_in_common(tmp_path: Path) -> None:

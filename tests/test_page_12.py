@@ -1,4 +1,4 @@
-"""Page 12: the tokenizer that it trains, against the tokenizers library; wrong trainers that must be caught."""
+"""Page 12 and its evidence (92): the tokenizers that they train, against the tokenizers library; wrong ones caught."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workbook import paths
 
 tokenizers = pytest.importorskip("tokenizers")
 
-LINK = "1_theory/12_tokens.ipynb"
-CELLS = page_cells.load(LINK)
-BPE = page_cells.tagged(LINK, "bpe")
+LINK, PROOF = "1_theory/12_tokens.ipynb", "9_evidence/92_tokenizers.ipynb"
+CELLS, EXACT = page_cells.load(LINK), page_cells.load(PROOF)
+SIMPLE, BPE = page_cells.tagged(LINK, "bpe"), page_cells.tagged(PROOF, "bpe")
 TEXTS = paths.data() / "texts"
 INDEX = pd.read_csv(TEXTS / "index.csv").set_index("id")
 KINDS = ["english", "french", "german", "code", "numbers", "emoji"]
@@ -45,6 +45,8 @@ CASES = {
     "ties": ("ab cd ef gh ba dc fe hg " * 3, 8),
     "repeats": ("aaaa aaaaa aaa aa aaaaaaa bbbb abab ababab", 6),
 }
+NO_TIES = "\n".join(["ef"] * 9 + ["ab"] * 2 + ["gab"] * 3 + ["hab"] * 2)
+"""A text whose four merges are never a choice between equally frequent pairs."""
 
 
 def as_bytes(signs: str) -> bytes:
@@ -64,19 +66,19 @@ def library(corpus: str, n_merges: int) -> tuple[Any, Merges]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_page_trains_as_the_library_does(case: str) -> None:
+def test_the_exact_trainer_is_the_library_s(case: str) -> None:
     corpus, n_merges = CASES[case]
     made, theirs = library(corpus, n_merges)
-    ours, ids = page_cells.run(CELLS, *BPE)["train"](corpus, len(theirs))
+    ours, ids = page_cells.run(EXACT, *BPE)["train"](corpus, len(theirs))
     assert len(theirs) > 0.9 * n_merges or case == "repeats"
     assert ours == theirs
     assert {as_bytes(sign): number for sign, number in made.get_vocab().items()} == ids
 
 
-def test_the_page_cuts_as_the_library_does() -> None:
+def test_it_cuts_as_the_library_does() -> None:
     made, theirs = library(TRAINING, 120)
     for kind in KINDS:
-        pieces = page_cells.run(CELLS, *BPE)["encode"](of_kind(kind), theirs)
+        pieces = page_cells.run(EXACT, *BPE)["encode"](of_kind(kind), theirs)
         assert pieces == [as_bytes(sign) for sign in made.encode(of_kind(kind)).tokens]
         assert b"".join(pieces).decode() == of_kind(kind)
 
@@ -95,7 +97,27 @@ WRONG = {
 def test_a_wrong_trainer_is_caught(name: str) -> None:
     _, theirs = library(TRAINING, 40)
     try:
-        ours, _ = page_cells.run(CELLS, *BPE, wrong=WRONG[name])["train"](TRAINING, 40)
+        ours, _ = page_cells.run(EXACT, *BPE, wrong=WRONG[name])["train"](TRAINING, 40)
     except (ValueError, KeyError):
         return
     assert ours != theirs
+
+
+def test_the_page_s_simple_trainer_does_the_same_where_no_pairs_are_equally_frequent() -> None:
+    def simple(wrong: tuple[str, str] = ("", "")) -> Any:
+        return page_cells.run(CELLS, *SIMPLE, wrong=wrong, merges=[])
+
+    theirs, page = [(a.decode(), b.decode()) for a, b in library(NO_TIES, 4)[1]], simple()
+    assert page["train"](NO_TIES, 4) == theirs
+    for wrong in (("pairs[pair] += n", "pairs[pair] += 1"), ("max(pairs", "min(pairs")):
+        assert simple(wrong)["train"](NO_TIES, 4) != theirs
+    merges = [(a.decode(), b.decode()) for a, b in library(TRAINING, 9)[1]]
+    ours = page["train"](TRAINING, 9)
+    assert ours[:8] == merges[:8]
+    words = page["words_of"](TRAINING)
+    for pair in ours[:8]:
+        words = {page["merge"](pieces, pair): n for pieces, n in words.items()}
+    counts = page["count_pairs"](words)
+    assert counts[ours[8]] == counts[merges[8]] == max(counts.values()), "they part at the ninth, as page 92 says"
+    exact = page_cells.run(EXACT, *BPE)["encode"](TRAINING, [(a.encode(), b.encode()) for a, b in merges])
+    assert page["encode"](TRAINING.replace("é", "e"), merges).count(" the") == exact.count(b" the") > 20

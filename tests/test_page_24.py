@@ -1,4 +1,4 @@
-"""Page 24: its BM25 against bm25s, its questions against the passages, and its functions against a wrong answer."""
+"""Page 24 and its evidence: BM25 against bm25s, the questions against the passages, functions against wrong answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workbook import facts, paths
 bm25s = pytest.importorskip("bm25s")
 
 CELLS = page_cells.load("2_apis/24_embeddings.ipynb")
+PROOF = page_cells.load("9_evidence/90_embeddings.ipynb")
 TEXTS = paths.data() / "texts"
 PASSAGES = pd.concat(
     [pd.read_csv(TEXTS / f"{name}.csv", dtype={"page": str}) for name in ("passages", "topics_fr")], ignore_index=True
@@ -47,6 +48,10 @@ def test_a_wrong_bm25_is_caught(wrong: tuple[str, str]) -> None:
     with np.errstate(all="ignore"):
         ours = page["bm25_scores"](question, PASSAGES["text"])
     assert not np.allclose(ours, library(question, page), rtol=1e-4, atol=1e-5)
+
+
+def test_the_evidence_has_the_same_bm25() -> None:
+    assert PROOF["bm25"] == CELLS["bm25"]
 
 
 def unanswered(questions: pd.DataFrame, passages: pd.DataFrame) -> list[str]:
@@ -85,7 +90,7 @@ def test_the_table_of_chunks_is_of_this_snapshot() -> None:
     pages = PASSAGES[PASSAGES["page"].notna()]
     english = (QUESTIONS["language"] == "en") & (QUESTIONS["kind"] != "crossing")
     space = page_cells.run(
-        CELLS, "chunks", questions=QUESTIONS, english=english, pages=pages, Q=np.ones((len(QUESTIONS), 1))
+        PROOF, "chunks", questions=QUESTIONS, english=english, pages=pages, Q=np.ones((len(QUESTIONS), 1))
     )
     space["embed"] = lambda pieces: np.ones((len(pieces), 1))
     for row in facts.table("chunk_sizes").itertuples():
@@ -104,13 +109,15 @@ def test_how_an_answer_is_counted() -> None:
     assert not any(holds(*pair) for pair in wrong)
 
 
-def test_the_interval_is_wilsons() -> None:
-    interval = page_cells.run(CELLS, "recall", until="print(")["interval"]
-    assert interval(1, 10) == pytest.approx((0.0179, 0.4042), abs=2e-4)
-    assert interval(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-4)
-
-
 def test_the_place_of_the_first_passage_that_answers() -> None:
     names = pd.DataFrame({"id": ["a", "b", "c"]})
-    places = page_cells.run(CELLS, "ranks", until="meaning =", passages=names, right=[{"c"}, {"a", "b"}])["places"]
+    places = page_cells.run(PROOF, "ranks", until="meaning =", passages=names, right=[{"c"}, {"a", "b"}])["places"]
     assert places(np.array([[3.0, 2.0, 1.0], [0.0, 5.0, 9.0]])).tolist() == [3, 2]
+
+
+def test_both_lists_count_alike_and_the_best_of_either_comes_first() -> None:
+    """Ranks of reciprocal rank fusion, on three passages whose order is known by hand."""
+    given = {"P": np.eye(3), "embed": lambda texts: np.array([[0.9, 0.5, 0.1]]), "passages": pd.DataFrame({"id": ["a", "b", "c"], "text": ["x", "x", "q q"]})}  # fmt: skip
+    find = page_cells.run(CELLS, "bm25", "both", **given)["find"]
+    assert find("q", 3) == ["a", "c", "b"]
+    assert find("q", 1) == ["a"]

@@ -24,7 +24,7 @@ def test_reading_order_and_facts(tmp_path):
     first = found[0]
     assert (first.number, first.title, first.engine) == ("00", "Count to two", "any")
     assert first.aim == "Two numbers and what they add up to. A page for tests."
-    assert (first.minutes, first.ram_gb, first.download_mb, first.level) == (5, 1, 0, "beginner")
+    assert (first.minutes, first.ram_gb, first.download_mb, first.level) == (10, 1, 0, "beginner")
     assert first.measured.seconds == 8.4
 
 
@@ -35,9 +35,9 @@ def test_map_links_and_text(tmp_path):
     table = pages.map_table(pages.pages(tmp_path))
     row = table._repr_markdown_().splitlines()[2]
     assert row == (
-        "| [11 Count to two](1_theory/11_count.ipynb) | Two numbers and 1.5 \\| what? | 5 | 1\u00a0GB | beginner |"
+        "| [11 Count to two](1_theory/11_count.ipynb) | Two numbers and 1.5 \\| what? | 10 | 1\u00a0GB | beginner |"
     )
-    assert repr(table) == "11  Count to two    5 min    1 GB  beginner"
+    assert repr(table) == "11  Count to two   10 min    1 GB  beginner"
     assert repr(pages.map_table([])) == ""
 
 

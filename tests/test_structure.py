@@ -14,11 +14,11 @@ MODULES = sorted(LIB.rglob("*.py"))
 LONGEST_FUNCTION = 40
 # Lines of a room and of all within it.
 BUDGETS = {
-    "lib/workbook": 5_500,
+    "lib/workbook": 5_750,
     "lib/programs/bench": 3_150,
     "lib/programs/judge": 3_600,
     "lib/programs/serve": 1_950,
-    "lib/programs/site": 1_000,
+    "lib/programs/site": 1_050,
     "lib/programs/cli": 360,
     "tests": 16_000,
 }

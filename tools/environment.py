@@ -36,7 +36,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 LLAMA = "llama-cpp-python"
 STATE = "llama-cpp.json"  # in .venv: how far its compilation is, or why there is none; `workbook` reads it
 NEEDED_GB = 2.0  # free disk: .venv, uv's cache (it shares its files with .venv) and the compiler's scratch files
-ITS_PAGES = "pages 12, 14, 15, 16 and 23, which open the model itself,"
+ITS_PAGES = "pages 12, 14, 16 and 23, which open the model itself,"
 COMPILERS = "sudo apt install g++, xcode-select --install, or the Visual Studio Build Tools"
 # What pip's configuration calls a thing, and how uv is told.
 UV_NAMES = {

@@ -224,11 +224,12 @@ class MapTable:
 
 
 def first_sentence(text: str) -> str:
-    """``text`` up to its first full stop, question or exclamation mark."""
+    """``text`` up to its first full stop, question or exclamation mark; of links their words: they hold elsewhere only."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     end = re.search(r"[.!?](?=\s+[A-Z]|$)", text)
     return text[: end.end()] if end else text
 
 
 def map_table(every: Iterable[Page] | None = None) -> MapTable:
-    """The map of all pages, with links as page 00 needs them: relative to ``notebooks/``."""
-    return MapTable(tuple(pages() if every is None else every))
+    """The map of the pages that teach, with links as page 00 needs them: relative to ``notebooks/``."""
+    return MapTable(tuple(page for page in (pages() if every is None else every) if not page.is_evidence))

@@ -16,7 +16,7 @@ from programs.bench.store import one_run, printable, some
 from workbook.errors import BadOption, NotComparable
 
 KINDS = {"run": "run_id", "host": "host", "model": "model_name"}
-"""What can be compared, and the field of a record that names it."""
+"""What is compared unless a field is named, and the field of a record that names it."""
 
 _MACHINE = (
     "host", "cpu_model", "isa_flags", "sockets", "cores", "threads", "cpu_quota",
@@ -31,6 +31,9 @@ COMPARED = (
 )  # fmt: skip
 """The fields that must agree, but for the one that is compared; the most telling first."""
 
+STEERING = ("method", "prompt_id", "model_name", "quant", "engine", "n_threads", "n_gpu_layers", "host")
+"""Those that decide the speed most: unknown on one side, they forbid a comparison. Of others, that is only told."""
+
 FOLLOWS = {
     "run_id": (),
     "host": (*_MACHINE, "build_info", "on_battery"),
@@ -42,32 +45,42 @@ FOLLOWS = {
 
 CONFIDENCE = 0.95
 _NAMED = 3  # fields that a refusal names: the first tell enough
-_RUNS_FOR_RUNS = 4  # runs of each side from which on an interval over runs exists
+RUNS_FOR_VERDICT = 4  # of each side: with fewer, no interval of 95% over runs exists
 _EXACT_TO = 60  # values of a side: above, the normal approximation of the counts is as good
 
 
-def require_comparable(table: pd.DataFrame, by: str = "run_id") -> None:
-    """Pass if the repetitions differ in ``by``, and in what follows from it, only.
+def require_comparable(table: pd.DataFrame, by: str = "run_id") -> list[str]:
+    """Pass if the repetitions differ in ``by``, and in what follows from it, only; the fields that no one can compare.
 
     Different methods measure different things: ``by="method"`` is refused as well.
     Raises NotComparable: the fields that differ, with their values.
     """
-    differing = differences(table, by)
+    differing, unknown = differences(table, by)
     if differing:
         more = f" and {len(differing) - _NAMED} fields more" if len(differing) > _NAMED else ""
         raise NotComparable(f"these records differ in {'; '.join(differing[:_NAMED])}{more}. Select some that agree.")
+    return unknown
 
 
-def differences(table: pd.DataFrame, by: str = "run_id") -> list[str]:
-    """The fields in which repetitions differ that should agree when they are compared by ``by``, with their values."""
+def differences(table: pd.DataFrame, by: str = "run_id") -> tuple[list[str], list[str]]:
+    """What speaks against comparing these repetitions by ``by``.
+
+    The fields that should agree and differ, with their values; and those that some records do not tell.
+    """
     free = {by, *FOLLOWS.get(by, ())} - {"method"}
-    differing = []
+    differing, unknown = [], []
     for field in COMPARED:
-        found = set(records.words(table[field], "unknown"))
-        if field not in free and len(found) > 1:
-            shown = ", ".join(sorted(value if len(value) <= 24 else value[:23] + "…" for value in found))
-            differing.append(f"{field} ({shown})")
-    return differing
+        told = records.words(table[field])
+        values = sorted(set(told.dropna()))
+        untold = bool(values) and bool(told.isna().any())
+        if field in free:
+            continue
+        if len(values) > 1 or (untold and field in STEERING):
+            shown = [value if len(value) <= 24 else value[:23] + "…" for value in values] + ["unknown"] * untold
+            differing.append(f"{field} ({', '.join(shown)})")
+        elif untold:
+            unknown.append(field)
+    return differing, unknown
 
 
 def interval(a: ArrayLike, b: ArrayLike) -> tuple[float, float] | None:
@@ -119,13 +132,14 @@ def chances_of_u(n_a: int, n_b: int) -> NDArray[np.float64]:
 class Comparison:
     """Sides A and B. ``effects``: a row for each cell and figure that both have, as ``_effects`` makes it.
 
-    ``differing``: what else they differ in, where that was asked for.
+    ``differing``: what else they differ in, where that was asked for. ``unknown``: what one side does not tell.
     """
 
     a: str
     b: str
     effects: pd.DataFrame
     differing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = []
@@ -139,18 +153,21 @@ class Comparison:
         told.append(f"Intervals of {CONFIDENCE:.0%} (Mann and Whitney), each by itself; undecided: 1 lies in it.")
         if not self.effects["of_runs"].all():
             told.append("They tell how repetitions vary within these runs; another run may lie further off.")
+            told.append(f"No verdict before {RUNS_FOR_VERDICT} runs a side, recorded in turns: A B B A …")
+        told += [f"? not compared, one side does not tell it: {', '.join(self.unknown)}"] if self.unknown else []
         return "\n".join([*told, *(f"! differs as well: {what}" for what in self.differing)])
 
 
 def compare(table: pd.DataFrame, a: str, b: str, kind: str | None = None, anyway: bool = False) -> Comparison:
     """Compare the runs, hosts or models called ``a`` and ``b`` (a run's beginning will do), cell by cell.
 
-    ``kind``: "run", "host" or "model"; None: the one that both names fit.
+    ``kind``: "run", "host", "model" or any field of a record; None: the one of the first three that both names fit.
     Raises BadOption: a name that fits nothing, or too much. NotComparable: they differ in more than what is compared
     (``anyway``: told in the result instead), or have no cell in common.
     """
     field, *names = _meant(table, a, b, kind)
     counted = records.measured(table)
+    counted[field] = records.words(counted[field])
     sides = [counted[counted[field] == name] for name in names]
     for name, side in zip(names, sides, strict=True):
         if side.empty:
@@ -162,30 +179,33 @@ def compare(table: pd.DataFrame, a: str, b: str, kind: str | None = None, anyway
         raise NotComparable(f"no cell in common: A has {has[0]}; B has {has[1]}.")
     effects: list[dict[str, Any]] = []
     differing: dict[str, None] = {}
+    unknown: dict[str, None] = {}
     for (_, cell), pair in common.items():
         if not anyway:
             require_comparable(pair, field)
-        differing.update(dict.fromkeys(differences(pair, field)))
+        for kept, found in zip((differing, unknown), differences(pair, field), strict=True):
+            kept.update(dict.fromkeys(found))
         effects += _effects(cell, pair, field, names)
     if not effects:
         raise NotComparable("no figure in common: the repetitions of one side have none that the other has.")
-    return Comparison(names[0], names[1], pd.DataFrame(effects), tuple(differing))
+    return Comparison(names[0], names[1], pd.DataFrame(effects), tuple(differing), tuple(unknown))
 
 
 def _meant(table: pd.DataFrame, a: str, b: str, kind: str | None) -> tuple[str, str, str]:
     """The field that the two names are values of, and the names in full. Raises BadOption."""
-    if kind is not None and kind not in KINDS:
-        raise BadOption(f"{kind!r} cannot be compared. Give one of: {', '.join(KINDS)}")
     fits = []
     for one in (kind,) if kind else KINDS:
-        values = table[KINDS[one]].dropna().drop_duplicates()
+        field = KINDS.get(one) or records.known(one)
+        values = records.words(table[field]).dropna().drop_duplicates()
         found = [[v for v in values if v == name or (one == "run" and v.startswith(name))] for name in (a, b)]
         if all(found):
-            fits.append((KINDS[one], found))
+            fits.append((field, found))
+    if not fits and kind:
+        raise BadOption(f"{a!r} and {b!r} fit no {kind} here. See: workbook results list")
     if not fits:
         raise BadOption(f"{a!r} and {b!r} are not both a run, a host or a model here. See: workbook results list")
     if len(fits) > 1:
-        raise BadOption(f"{a!r} and {b!r} can be meant as several things. Say which: --by run, host or model")
+        raise BadOption(f"{a!r} and {b!r} can be meant as several things. Say which: --by run, host, model or a field")
     field, found = fits[0]
     first, second = (one_run(name, full) for name, full in zip((a, b), found, strict=True))
     if first == second:
@@ -214,11 +234,11 @@ def _effects(cell: str, pair: pd.DataFrame, field: str, names: Sequence[str]) ->
         if first.empty or second.empty or found["value"].min() <= 0:
             continue
         runs = [side.groupby("run_id")["value"].median() for side in (first, second)]
-        of_runs = min(map(len, runs)) >= _RUNS_FOR_RUNS  # repetitions of one run are more alike than two runs
+        of_runs = min(map(len, runs)) >= RUNS_FOR_VERDICT  # repetitions of one run are more alike than two runs
         a, b = runs if of_runs else (first["value"], second["value"])
         low, high = interval(a, b) or (np.nan, np.nan)
-        unit, verdict = found["unit"].iloc[0], "undecided"
-        if low > 1 or high < 1:
+        unit, verdict = found["unit"].iloc[0], "undecided" if of_runs else "no verdict"
+        if of_runs and (low > 1 or high < 1):
             verdict = "B faster" if (low > 1) == unit.endswith("/s") else "B slower"
         yield {
             "cell": cell, "figure": figure, "n_a": len(a), "n_b": len(b), "of_runs": of_runs,

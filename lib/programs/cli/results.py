@@ -17,7 +17,7 @@ Run = Annotated[str, Argument(metavar="RUN", help="A run's id, or how it begins.
 By = Annotated[list[str] | None, Option(help="Field to group by; several times.")]
 Where = Annotated[list[str] | None, Option(metavar="FIELD=VALUE", help="Only records with this value: n_threads=2.")]
 Side = Annotated[str, Argument(help="A run (its beginning will do), a host or a model.")]
-Kind = Annotated[str | None, Option("--by", help="run, host or model, where a name could mean several.")]
+Kind = Annotated[str | None, Option("--by", help="run, host, model or a field of a record, e.g. n_threads.")]
 Anyway = Annotated[bool, Option("--anyway", help="Show also what differs in more, and in what.")]
 Sources = Annotated[list[Path], Argument(metavar="PATH...", help="Folders or files of records.")]
 Table = Annotated[Path, Argument(help="A new file that ends in .csv.")]
