@@ -54,6 +54,9 @@ def test_cut_answers_are_no_fails():
         grade = grading.grade("fn-add", answer, consent=True, truncated=True)
         assert (grade.outcome, grade.passed, grade.mark) == ("truncated", None, None)
     assert grading.grade("snake-fr", "Voici", consent=True).level == "L0"
+    closed = "```python\nx = (\n```\n"
+    assert grading.grade("snake-fr", closed + "It", consent=True, truncated=True).level == "L0"
+    assert grading.grade("snake-fr", f"{closed}```python\ny", consent=True, truncated=True).outcome == "truncated"
 
 
 @pytest.mark.parametrize("change", [{"id": "Bad Id"}, {"accept": []}, {"checker": {"kind": "magic"}}, {"more": 1}])

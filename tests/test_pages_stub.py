@@ -12,7 +12,6 @@ from programs.site.execute import execute, reproducible
 from workbook import pages
 
 ASKS = re.compile(r"\.(?:chat|complete)\(")
-SMALL = "\nrepetitions, prompt_tokens, gen_tokens = 1, 16, 4\n"
 
 # What the kernel runs before the page: every connect() gives this engine.
 STUB = """
@@ -65,7 +64,6 @@ def run_on_stub(page, tmp_path, text, known):
     last = max(number for number, cell in enumerate(notebook.cells) if cell.cell_type == "code" and asking(cell))
     del notebook.cells[last + 5 :]  # its check stands in one of the next cells
     for cell in page_checks.code_cells(notebook):
-        cell.source += SMALL if "parameters" in page_checks.tags(cell) else ""
         cell.metadata["tags"] = [*page_checks.tags(cell), "raises-exception"]
     env = reproducible(tmp_path / "results", tmp_path / "ipython") | {"WORKBOOK_THREADS": "1"}
     execute(notebook, page.path.parent, env | {"OLLAMA_HOST": "127.0.0.1:9"})

@@ -13,9 +13,9 @@ from workbook import pages
 
 LIVE = [page for page in pages.pages() if page.engine == "any"]
 PROBE = "from workbook.engines import connect as _c; _info = _c(quiet=True).info(); print(_info.engine, _info.model)"
-# Page 42 asks one thing of an engine, again and again: up to its first answers is enough. Page 41 has its parameters.
+# Page 42 asks one thing of an engine, again and again: up to its first answers is enough. Page 41 records less.
 UP_TO = {"42": "samples-checked"}
-FEWER = {"repetitions = 5": "repetitions = 2", "gen_tokens = 128": "gen_tokens = 16"}
+FEWER = {"!workbook bench\n": "!workbook bench --repetitions 2 --gen-tokens 16\n"}
 
 
 def shortened(page):
@@ -25,7 +25,7 @@ def shortened(page):
     if UP_TO.get(page.number) in names:
         del notebook.cells[names.index(UP_TO[page.number]) + 1 :]
     for cell in notebook.cells:
-        if cell.id == "parameters":
+        if cell.id == "record":
             for old, new in FEWER.items():
                 cell.source = cell.source.replace(old, new)
     notebook.cells.append(nbformat.v4.new_code_cell(PROBE, id="probe"))

@@ -61,7 +61,8 @@ def program(answer: str) -> Extracted:
         return Extracted(bare, "no fence" if bare else "truncated" if unfinished else "none")
     code, chosen = _chosen(blocks)
     whole: Shape = "one block" if len(blocks) == 1 else "several blocks"
-    return Extracted(code, whole if all(block.closed for block in chosen) else "truncated")
+    parts = blocks if fault(code) else chosen  # where none parses, the one that was cut might have
+    return Extracted(code, whole if all(block.closed for block in parts) else "truncated")
 
 
 def without_thinking(text: str) -> tuple[str, bool]:

@@ -91,7 +91,7 @@ def grade(
         checks, why = one.checker.judge(said) if said else ({"answered": False}, "an empty answer")
         return _made(one, Finding(checks=checks, reasons=[why]), None, cut=truncated)
     found = program(answer)
-    cut = truncated or found.outcome == "truncated"
+    cut = found.outcome == "truncated" or (truncated and found.code is None)  # a block that was closed is whole
     if found.code is None:
         why = "the answer ends before any code" if cut else "no code in the answer"
         return _made(one, Finding(checks={} if cut else {"code": False}, reasons=[why]), None, cut)
