@@ -21,7 +21,6 @@ NBVAL_COMMENT = re.compile(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", re.M)
 ENDING = ["Takeaways", "What's next", "Sources"]
 TAUGHT_ENDING = ["The decision", "What's next", "Sources"]
 AS_BEFORE = {
-    "14",
     "21",
     "22",
     "23",

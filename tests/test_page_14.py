@@ -161,3 +161,12 @@ def test_the_table_of_families_has_the_outlines_and_its_years() -> None:
         cited = re.search(r"arXiv (\d\d)\d\d\.\d{5}", row.source)
         if cited and row.family != "GPT":  # its paper is on no server; the one cited is GPT-3's
             assert int(cited[1]) + 2000 == row.year, row.family
+
+
+def test_speeds_that_two_tables_hold_are_the_same() -> None:
+    ours, other = facts.table("bandwidth_8b"), facts.table("quantization_speed")
+    both = ours.merge(other, on=["machine", "name", "source"])
+    assert set(both.machine) >= {"RTX 3070", "RTX 3090", "RTX 4090"}
+    assert (both.pp_ts == both.pp512_ts).all()
+    assert (both.tg_ts == both.tg512_ts).all()
+    assert (ours.tg_ts < ours.bandwidth_gb_s / ours.size_gb).all()

@@ -16,7 +16,6 @@ import seaborn as sns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 PALETTE: Sequence[str] = sns.color_palette("colorblind").as_hex()
 """Seaborn's ten colours that stay apart for colour-blind readers, as ``theme`` sets them."""
@@ -76,27 +75,6 @@ def token_bars(
         ax.set(title=_plain(setting), xlabel=xlabel)
         ax.margins(x=0.15)
     fig.suptitle(_plain(textwrap.fill(title, 52)), x=0.01, ha="left")
-    return fig
-
-
-def maps(panels: Mapping[str, NDArray[Any]], labels: Sequence[str], title: str) -> Figure:
-    """Attention, one square a panel, two in a row: who looks (row) at whom (column), white for 0 and dark for 1.
-
-    ``panels``: name of the panel to a matrix of shares, 0 to 1, as wide and as high as there are ``labels``.
-    """
-    n_rows = -(-len(panels) // 2)
-    fig: Figure
-    fig, axes = plt.subplots(n_rows, 2, squeeze=False, sharey=True, figsize=(WIDTH, 0.4 + 2.7 * n_rows))
-    names = [_plain(label) for label in labels]
-    look: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 0.5, "linecolor": GREY}
-    for ax, (name, matrix) in zip(axes.flat, panels.items(), strict=False):
-        sns.heatmap(matrix, xticklabels=names, yticklabels=names, square=True, ax=ax, **look)
-        ax.set(title=name, xlabel="looked at")
-        ax.tick_params(axis="x", rotation=90)
-        ax.tick_params(axis="y", rotation=0)
-    for ax in axes[:, 0]:
-        ax.set(ylabel="looking")
-    fig.suptitle(title, x=0.01, ha="left")
     return fig
 
 
