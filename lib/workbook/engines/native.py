@@ -34,17 +34,20 @@ class Build:
     gpu_offload: bool
 
 
-@cache
-def library() -> Any:
-    """The ``llama_cpp`` package, its log redirected to ``log()``.
-
-    Raises LlamaCppMissing until it is compiled, and in a light set-up.
-    """
+def package() -> Any:
+    """The ``llama_cpp`` package as it is. Raises LlamaCppMissing until it is compiled, and in a light set-up."""
     importlib.invalidate_caches()  # it may have come since this kernel started
     try:
         import llama_cpp
     except ImportError:
         raise LlamaCppMissing(f"this opens the model itself, and {why_missing()}") from None
+    return llama_cpp
+
+
+@cache
+def library() -> Any:
+    """The ``llama_cpp`` package, its log redirected to ``log()``. Raises LlamaCppMissing."""
+    llama_cpp = package()
     llama_cpp.llama_log_set(_keep_callback(llama_cpp), ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     return llama_cpp
