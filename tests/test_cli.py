@@ -40,7 +40,7 @@ def test_help_imports_nothing_heavy_and_nothing_that_windows_lacks():
 
 
 def test_a_mistake_is_one_line_and_exit_1():
-    result = call("run", "99")
+    result = call("run", "88")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("BadPage: There is no page '99'. Pages: 00")
