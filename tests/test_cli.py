@@ -43,7 +43,7 @@ def test_a_mistake_is_one_line_and_exit_1():
     result = call("run", "88")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("BadPage: There is no page '99'. Pages: 00")
+    assert result.stderr.startswith("BadPage: There is no page '88'. Pages: 00")
     assert result.stderr.count("\n") == 1
     assert call("nothing").exit_code == 2
     assert call("results", "show", "\x1b[31m").stderr.startswith("BadOption: ")
