@@ -60,14 +60,17 @@ class OllamaRoutes:
             return await self._loaded(entry, asked)
         return await self._answer(self.chat_ask(entry, asked), asked, began)
 
-    async def entry(self, name: str) -> Entry:
-        """The model of that name. Raises Refused: 400 if it cannot be a name, 404 if there is none."""
+    async def entry(self, name: str, missing: str = "model '{}' not found") -> Entry:
+        """The model of that name. Raises Refused: 400 if it cannot be a name, 404 if there is none.
+
+        ``missing``: what is then said, as Ollama says it: page 21 shows three forms.
+        """
         if name.strip() and not NAME.fullmatch(name.strip()):
             raise Refused(400, "invalid model name")
         try:
             return await asyncio.to_thread(self.catalogue.find, name.strip())
-        except ModelNotFound as error:
-            raise Refused(404, str(error)) from None
+        except ModelNotFound:
+            raise Refused(404, missing.format(name)) from None
 
     def _ask(self, entry: Entry, asked: AnswerRequest) -> Ask:
         """What all requests for an answer have. Raises Refused (400)."""
@@ -121,7 +124,7 @@ class OllamaRoutes:
 
     async def vectors(self, asked: EmbedRequest, texts: list[str]) -> Vectors:
         """The vectors of these texts. Raises Refused."""
-        entry = await self.entry(asked.model)
+        entry = await self.entry(asked.model, 'model "{}" not found, try pulling it first')
         return await vectors(self.pool, entry, asked, texts, sampling(entry, asked.options))
 
     async def embed(self, request: Request) -> Response:
@@ -160,7 +163,8 @@ class OllamaRoutes:
 
     async def show(self, request: Request) -> Response:
         """POST /api/show"""
-        entry = await self.entry(checked(bodies.ModelAsked, await received(request)).model)
+        name = checked(bodies.ModelAsked, await received(request)).model
+        entry = await self.entry(name, "model '{}' not found" if ":" in name else "model '{}:latest' not found")
         made = entry.shown() | {"capabilities": entry.capabilities, "modified_at": stamp(entry.modified_at)}
         return as_json({key: value for key, value in made.items() if value})
 
