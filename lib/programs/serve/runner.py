@@ -25,6 +25,7 @@ from workbook.errors import WorkbookError
 KEEP_ALIVE_S, MAX_QUEUE, MAX_LOADED = 300.0, 512, 3
 FOREVER = float("inf")
 _LOAD_S, _CENTURY_S, _LOOK_S = 600, 100 * 365.25 * 86400.0, 0.2
+_LONGEST_EVENT = 1 << 24  # bytes
 _DIED = "the process that had the model has ended in mid-answer (memory? see the system's log); ask again: it is started anew"
 
 
@@ -102,21 +103,29 @@ class Child:
 
     async def stream(self, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The events of a streamed answer; leaving early stops it. Raises Refused."""
-        try:
-            async with self._http.stream("POST", path, json=body) as reply:
-                if reply.status_code != 200:
-                    raise _refusal(reply.status_code, await reply.aread())
-                held = b""
-                async for raw in reply.aiter_raw():  # not aiter_lines, which splits at U+2028 too
-                    *lines, held = (held + raw).split(b"\n")
-                    for line in lines:
-                        kind, _, event = line.partition(b": ")
-                        if kind == b"error" or event.startswith(b'{"error"'):
-                            raise _refusal(500, event)
-                        if event.startswith(b"{"):
-                            yield json.loads(event)
-        except httpx.TransportError:
+        url, text = self._http.base_url, json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {self._http.headers['authorization']}\r\n"
+        head += f"Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        writer = None
+        try:  # by hand: httpx takes a millisecond of the processor for each token, which the model needs
+            reader, writer = await asyncio.open_connection(url.host, url.port, limit=_LONGEST_EVENT)
+            writer.write(head.encode() + text)
+            status = int((await reader.readuntil(b"\r\n")).split()[1])
+            while (await reader.readuntil(b"\r\n")).strip():
+                pass
+            if status != 200:
+                raise _refusal(status, await reader.read())
+            while (line := await reader.readuntil(b"\n")) != b"0\r\n":  # llama.cpp writes each event as one chunk
+                kind, _, event = line.partition(b": ")
+                if kind == b"error" or event.startswith(b'{"error"'):
+                    raise _refusal(500, event)
+                if event.startswith(b"{"):
+                    yield json.loads(event)
+        except (OSError, asyncio.IncompleteReadError):
             raise await self._died() from None
+        finally:
+            if writer:
+                writer.close()
 
     async def _died(self) -> Refused:
         await self.end()
