@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbook import hardware
-from workbook.engines import cpp_server
+from workbook.engines import cpp_server, llama
 from workbook.engines.engine import Context
 from workbook.errors import WorkbookError
 
@@ -21,7 +20,7 @@ def main() -> None:
     given = json.loads(sys.stdin.readline())
     try:
         server = _loaded(given)
-        said = {"url": server.listening_address, "gpu": _has_gpu()}
+        said = {"url": server.listening_address, "gpu": cpp_server.has_gpu()}
     except WorkbookError as error:
         said = {"error": str(error)}
     print(json.dumps(said), flush=True)
@@ -31,20 +30,13 @@ def main() -> None:
 
 
 def _loaded(given: dict[str, Any]) -> Any:
-    named = os.environ.get("WORKBOOK_THREADS", "")
     context = Context(
         n_batch=given["num_batch"],
-        n_threads=given["num_thread"] or (int(named) if named.isdecimal() else 0) or hardware.usable_cores(),
+        n_threads=given["num_thread"] or llama.usable_cores(),
         n_gpu_layers=given["num_gpu"] if given["num_gpu"] >= 0 else None,
     )
     options = {name: given[name] for name in ("embedding", "chat_template", "key")}
     return cpp_server.load(Path(given["path"]), given["num_ctx"], context, ctx_shift=True, **options)
-
-
-def _has_gpu() -> bool:
-    kinds = cpp_server.package().ggml_backend_dev_type
-    devices = cpp_server.package().get_device_info()
-    return any(one.get("type") in (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, "GPU") for one in devices)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,16 @@ def version() -> str:
     return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
 
 
+def has_gpu() -> bool:
+    """Whether this build finds a graphics card to compute on. Raises LlamaCppMissing."""
+    return any("GPU" in str(device["type"]) for device in package().get_device_info())
+
+
 def load(
     path: Path,
     n_ctx: int,
     context: Context,
     *,
-    n_parallel: int = 1,
     embedding: bool = False,
     ctx_shift: bool = False,
     chat_template: str = "",
@@ -55,7 +59,6 @@ def load(
     Parameters
     ----------
     n_ctx : tokens of one conversation; llama.cpp rounds up to a multiple of 256.
-    n_parallel : conversations at once, of n_ctx tokens each.
     embedding : make vectors instead of text. ctx_shift : drop the oldest tokens when the context is full.
     chat_template : Jinja, in place of the file's own; then an answer never goes on from the assistant's own words.
 
@@ -67,7 +70,7 @@ def load(
     if n_ctx >= _LARGEST_CTX:
         raise no_room
     params = _params(xllamacpp, path, context)
-    params.n_ctx, params.n_parallel = n_ctx * n_parallel, n_parallel
+    params.n_ctx, params.n_parallel = n_ctx, 1
     params.embedding, params.ctx_shift, params.chat_template = embedding, ctx_shift, chat_template
     params.prefill_assistant = not chat_template
     if embedding:  # a text is read in one batch

@@ -259,8 +259,9 @@ class _Request(threading.Thread):
 
 def _context(n_threads: int) -> Context:
     """What every model of this engine is loaded with."""
-    gpu = any("GPU" in str(device["type"]) for device in cpp_server.package().get_device_info())
-    return Context(_N_BATCH, _N_BATCH, n_threads, -1 if gpu else 0, type_k="f16", type_v="f16", flash_attn="auto")
+    return Context(
+        _N_BATCH, _N_BATCH, n_threads, -1 if cpp_server.has_gpu() else 0, type_k="f16", type_v="f16", flash_attn="auto"
+    )
 
 
 @cache
